@@ -1,0 +1,194 @@
+import { InterceptorError } from '../errors.ts';
+
+/**
+ * Control messages: JSON in control frames on stream 0 (PROTOCOL.md "Control"). Requests go from session to agent, one
+ * response each, matched by id; events go from agent to session. Unknown events and methods are answered or ignored,
+ * never fatal, so that a newer peer can talk to an older one.
+ */
+export type ControlMessage = ControlRequest | ControlResponse | ControlEvent | HandshakeMessage;
+
+export interface ControlRequest {
+  readonly type: 'request';
+  readonly id: number;
+  readonly method: string;
+  readonly params: unknown;
+}
+
+export type ControlResponse =
+  | { readonly type: 'response'; readonly id: number; readonly result: unknown }
+  | { readonly type: 'response'; readonly id: number; readonly error: ControlError };
+
+export interface ControlError {
+  readonly code: string;
+  readonly message: string;
+  /** Who holds what was asked for (code TARGET_IN_USE). */
+  readonly holder?: Holder;
+}
+
+export type ControlEvent =
+  /** Somebody ran `leave` for this workload. */
+  | { readonly type: 'event'; readonly event: 'evicted'; readonly by: string }
+  /** A proof request came in on the agent's port for `appPort`. */
+  | { readonly type: 'event'; readonly event: 'proved'; readonly nonce: string; readonly appPort: number }
+  /** The pod is being stopped; open streams go on, the pod will vanish. */
+  | { readonly type: 'event'; readonly event: 'draining' };
+
+/** The three messages before anything else (PROTOCOL.md "Handshake"). All binary fields are base64url. */
+export type HandshakeMessage =
+  | { readonly type: 'hello'; readonly versions: readonly number[]; readonly nonce: string; readonly pod: string }
+  | {
+      readonly type: 'proof';
+      readonly version: number;
+      readonly nonce: string;
+      readonly session: SessionIdentity;
+      readonly mac: string;
+    }
+  | { readonly type: 'welcome'; readonly mac: string };
+
+export interface SessionIdentity {
+  readonly sessionId: string;
+  readonly user: string;
+  readonly host: string;
+}
+
+/** A session as others see it. Times are milliseconds since the epoch on the agent's clock. */
+export interface Holder extends SessionIdentity {
+  readonly sinceMs: number;
+  readonly lastSeenMs: number;
+  /** Whether its carrier is up now. */
+  readonly connected: boolean;
+}
+
+/** Methods: what the session asks and what the agent answers. */
+export interface ControlMethods {
+  /** Takes the app ports, all or none; `replaces` are the caller's own dead sessions, whose claims it inherits. */
+  claim: { params: { appPorts: readonly number[]; replaces: readonly string[] }; result: Record<string, never> };
+  /** Says who answers a claimed port from now on; resolves when new connections follow it. */
+  route: { params: { appPort: number; to: 'laptop' | 'app' }; result: Record<string, never> };
+  /** Gives all claims back; new connections go to the app. */
+  release: { params: Record<string, never>; result: Record<string, never> };
+  /** The app container's resolved environment. */
+  environment: { params: Record<string, never>; result: { variables: Readonly<Record<string, string>> } };
+  status: { params: Record<string, never>; result: AgentStatus };
+  /** Arms the agent for proof requests with this nonce for a while. */
+  expectProof: { params: { nonce: string; ttlMs: number }; result: Record<string, never> };
+  /** Dials host:port (the Service's address) from this pod and sends the proof request. */
+  prove: { params: { nonce: string; host: string; port: number; timeoutMs: number }; result: { pod: string } };
+  /** Ends all sessions on this agent; each is told by whom. */
+  evict: { params: { by: string }; result: { sessions: readonly Holder[] } };
+}
+
+export interface AgentStatus {
+  readonly pod: string;
+  readonly agentVersion: string;
+  readonly sessions: readonly Holder[];
+  readonly routes: readonly { readonly appPort: number; readonly to: 'laptop' | 'app'; readonly sessionId?: string }[];
+  /** Milliseconds since a session was last connected (since start when none was); 0 while one is. */
+  readonly idleMs: number;
+  readonly openConnections: number;
+  readonly draining: boolean;
+}
+
+export type ControlMethod = keyof ControlMethods;
+
+/**
+ * Reads the JSON body of a control frame. Only the envelope is checked here; params and results are `unknown` until the
+ * side that uses them parses them.
+ * @throws InterceptorError PROTOCOL_BAD_MESSAGE
+ */
+export function parseControlMessage(text: string): ControlMessage {
+  const bad = (what: string): InterceptorError =>
+    new InterceptorError('PROTOCOL_BAD_MESSAGE', `control message: ${what}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new InterceptorError('PROTOCOL_BAD_MESSAGE', 'control message: not JSON', { cause });
+  }
+  if (!isRecord(value)) throw bad('no object');
+  switch (value['type']) {
+    case 'request': {
+      const { id, method, params } = value;
+      if (!isId(id) || typeof method !== 'string') throw bad('request');
+      return { type: 'request', id, method, params };
+    }
+    case 'response': {
+      const { id, error, result } = value;
+      if (!isId(id)) throw bad('response');
+      if (error === undefined) return { type: 'response', id, result };
+      if (!isRecord(error) || typeof error['code'] !== 'string' || typeof error['message'] !== 'string')
+        throw bad('error');
+      const { code, message, holder } = error;
+      return { type: 'response', id, error: isHolder(holder) ? { code, message, holder } : { code, message } };
+    }
+    case 'event':
+      return parseEvent(value, bad);
+    case 'hello': {
+      const { versions, nonce, pod } = value;
+      if (!Array.isArray(versions) || !versions.every(isId) || typeof nonce !== 'string' || typeof pod !== 'string')
+        throw bad('hello');
+      return { type: 'hello', versions, nonce, pod };
+    }
+    case 'proof': {
+      const { version, nonce, session, mac } = value;
+      if (!isId(version) || typeof nonce !== 'string' || !isIdentity(session) || typeof mac !== 'string')
+        throw bad('proof');
+      const { sessionId, user, host } = session;
+      return { type: 'proof', version, nonce, session: { sessionId, user, host }, mac };
+    }
+    case 'welcome': {
+      const { mac } = value;
+      if (typeof mac !== 'string') throw bad('welcome');
+      return { type: 'welcome', mac };
+    }
+    default:
+      throw bad(`type ${String(value['type'])}`);
+  }
+}
+
+function parseEvent(value: Record<string, unknown>, bad: (what: string) => Error): ControlEvent {
+  const { event } = value;
+  switch (event) {
+    case 'evicted': {
+      const { by } = value;
+      if (typeof by !== 'string') throw bad('evicted');
+      return { type: 'event', event, by };
+    }
+    case 'proved': {
+      const { nonce, appPort } = value;
+      if (typeof nonce !== 'string' || typeof appPort !== 'number') throw bad('proved');
+      return { type: 'event', event, nonce, appPort };
+    }
+    case 'draining':
+      return { type: 'event', event };
+    default:
+      throw bad(`event ${String(event)}`);
+  }
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isIdentity(value: unknown): value is SessionIdentity {
+  return (
+    isRecord(value) &&
+    typeof value['sessionId'] === 'string' &&
+    typeof value['user'] === 'string' &&
+    typeof value['host'] === 'string'
+  );
+}
+
+export function isHolder(value: unknown): value is Holder {
+  return (
+    isIdentity(value) &&
+    isRecord(value) &&
+    typeof value['sinceMs'] === 'number' &&
+    typeof value['lastSeenMs'] === 'number' &&
+    typeof value['connected'] === 'boolean'
+  );
+}
