@@ -1,0 +1,86 @@
+import { InterceptorError } from '../../src/errors.ts';
+
+/**
+ * Variables of the pod that are not given to the process: they describe the container's file system, user or runtime,
+ * and would break a program that runs on the laptop. README lists them; `--env NAME=VALUE` sets one all the same.
+ */
+export const EXCLUDED_VARIABLES: readonly string[] = [
+  'PATH',
+  'HOME',
+  'SHELL',
+  'USER',
+  'LOGNAME',
+  'PWD',
+  'OLDPWD',
+  'SHLVL',
+  '_',
+  'TERM',
+  'TMPDIR',
+  'LANG',
+  'NODE_VERSION',
+  'YARN_VERSION',
+  'NODE_OPTIONS',
+  'NODE_PATH',
+  'JAVA_HOME',
+  'JAVA_TOOL_OPTIONS',
+  'CLASSPATH',
+  'PYTHONPATH',
+  'PYTHONHOME',
+  'GEM_HOME',
+  'GEM_PATH',
+  'BUNDLE_PATH',
+  'GOPATH',
+  'GOROOT',
+  'KUBECONFIG',
+];
+const EXCLUDED_PREFIXES: readonly string[] = ['LD_', 'DYLD_', 'LC_', 'XDG_', 'KUBE_INTERCEPT_'];
+
+/** The pod's variables that the process gets. */
+export function selectVariables(pod: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(pod).filter(
+      ([name]) => !EXCLUDED_VARIABLES.includes(name) && !EXCLUDED_PREFIXES.some((prefix) => name.startsWith(prefix)),
+    ),
+  );
+}
+
+/**
+ * The environment of the command: the laptop's own, over it the pod's, over it `--env`.
+ * @param laptop usually process.env
+ */
+export function commandEnvironment(
+  laptop: Readonly<Record<string, string | undefined>>,
+  pod: Readonly<Record<string, string>>,
+  overrides: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const own = Object.fromEntries(Object.entries(laptop).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  return { ...own, ...selectVariables(pod), ...overrides };
+}
+
+/** Reads `--env KEY=VALUE`. @throws InterceptorError USAGE_BAD_OPTION */
+export function parseEnvOption(text: string): [name: string, value: string] {
+  const at = text.indexOf('=');
+  const name = at < 0 ? text : text.slice(0, at);
+  if (at < 0 || !/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name))
+    throw new InterceptorError('USAGE_BAD_OPTION', `--env "${name}" is not KEY=VALUE`, { hint: 'for example --env LOG_LEVEL=debug' });
+  return [name, text.slice(at + 1)];
+}
+
+/**
+ * A dotenv file that dotenv, docker's `--env-file` readers with quotes, and shells (`set -a; . file`) read alike: values
+ * in single quotes, or in double quotes with escapes where a value holds a single quote or a line break.
+ */
+export function formatDotenv(variables: Readonly<Record<string, string>>): string {
+  return Object.entries(variables)
+    .filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name}=${quoteDotenv(value)}\n`)
+    .join('');
+}
+
+function quoteDotenv(value: string): string {
+  if (/^[A-Za-z0-9_./:@%+,-]*$/.test(value)) return value;
+  if (!/['\n\r]/.test(value)) return `'${value}'`;
+  const escaped = value.replace(/[\\"$`]/g, '\\$&').replace(/\n/g, '\\n').replace(/\r/g, '\\r');
+  return `"${escaped}"`;
+}

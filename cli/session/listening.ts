@@ -1,0 +1,102 @@
+import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { InterceptorError } from '../../src/errors.ts';
+
+/** Where the process listens: 127.0.0.1 unless `--to` says otherwise. */
+export interface ProcessAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+const POLL_MS = 50;
+const CONNECT_TIMEOUT_MS = 1_000;
+
+/**
+ * Whether something listens at the address. On Linux the kernel's table is read, so that the process sees no connection
+ * it did not get from a caller; elsewhere, and for other hosts, a connection is made and closed.
+ */
+export async function isListening(address: ProcessAddress): Promise<boolean> {
+  if (process.platform === 'linux' && isLoopback(address.host)) {
+    const listeners = await readListeners().catch(() => undefined); // no /proc: ask by connecting
+    if (listeners !== undefined) return listeners.has(address.port);
+  }
+  return await accepts(address);
+}
+
+/** Waits until something listens there. Polls: neither Linux nor macOS tells an unprivileged process of new listeners. */
+export async function untilListening(address: ProcessAddress, signal: AbortSignal): Promise<void> {
+  while (!(await isListening(address))) {
+    if (signal.aborted) throw signal.reason;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, POLL_MS);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+/** Reads the TCP ports that are listened on by loopback or wildcard addresses from the kernel's tables. */
+async function readListeners(): Promise<Set<number>> {
+  const tables = await Promise.all([
+    readFile('/proc/self/net/tcp', 'latin1'),
+    readFile('/proc/self/net/tcp6', 'latin1').catch(() => ''), // IPv6 may be off
+  ]);
+  return new Set(tables.flatMap(parseListeners));
+}
+
+/**
+ * Ports in state LISTEN (0A) on wildcard or loopback addresses in a /proc/net/tcp or tcp6 table (proc(5)).
+ */
+export function parseListeners(table: string): number[] {
+  return table
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [, local, , state] = line.trim().split(/\s+/);
+      if (local === undefined || state !== '0A') return [];
+      const [address, port] = local.split(':');
+      if (address === undefined || port === undefined) return [];
+      return LOCAL_ADDRESSES.some((pattern) => pattern.test(address)) ? [Number.parseInt(port, 16)] : [];
+    });
+}
+
+/** 0.0.0.0, 127.0.0.0/8, ::, ::1 and their IPv4-mapped forms, as the kernel prints them (32-bit words, host order). */
+const LOCAL_ADDRESSES = [
+  /^0{8}$/,
+  /^[0-9A-F]{6}7F$/,
+  /^0{32}$/,
+  /^0{24}01000000$/,
+  /^0{16}FFFF0000[0-9A-F]{6}7F$/,
+  /^0{16}FFFF00000{8}$/,
+];
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}
+
+async function accepts(address: ProcessAddress): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host: address.host, port: address.port, timeout: CONNECT_TIMEOUT_MS });
+    const answer = (up: boolean) => (): void => {
+      socket.destroy();
+      resolve(up);
+    };
+    socket.once('connect', answer(true)).once('error', answer(false)).once('timeout', answer(false));
+  });
+}
+
+/** Reads `--to host:port` or `--to host`. @throws InterceptorError USAGE_BAD_OPTION */
+export function parseToOption(text: string): { host: string; port: number | undefined } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = match?.[3] === undefined ? undefined : Number(match[3]);
+  if (host === undefined || (port !== undefined && (port < 1 || port > 65535)))
+    throw new InterceptorError('USAGE_BAD_OPTION', `--to "${text}" is not host:port`, {
+      hint: 'for example --to 127.0.0.2:3000, or --to [::1]:3000',
+    });
+  return { host, port };
+}

@@ -1,0 +1,71 @@
+import type { ErrorCode } from '../../src/errors.ts';
+
+/** One `--port` of a session as users see it. */
+export interface PortReport {
+  readonly local: string;
+  readonly servicePort: number | undefined;
+  readonly servicePortName: string | undefined;
+  readonly appPort: number;
+}
+
+/**
+ * What a session reports while it runs. With `--json` each is one line, `event` first (README "Events"); the names and
+ * fields are a contract for scripts.
+ */
+export type SessionEvent =
+  | {
+      readonly event: 'found';
+      readonly namespace: string;
+      readonly workload: string;
+      readonly service: string | undefined;
+      readonly ports: readonly PortReport[];
+      readonly pods: number;
+    }
+  | { readonly event: 'warning'; readonly message: string }
+  | { readonly event: 'recovered'; readonly workload: string; readonly namespace: string }
+  | { readonly event: 'patched'; readonly workload: string; readonly agentImage: string }
+  | { readonly event: 'agent-present'; readonly workload: string }
+  | { readonly event: 'rollout'; readonly ready: number; readonly wanted: number }
+  | { readonly event: 'waiting'; readonly for: string }
+  | {
+      readonly event: 'connected';
+      readonly pod: string;
+      readonly connected: number;
+      readonly wanted: number;
+      readonly carrier: string;
+    }
+  | { readonly event: 'disconnected'; readonly pod: string; readonly reason: string }
+  | { readonly event: 'retargeted'; readonly service: string }
+  | { readonly event: 'command-started'; readonly pid: number }
+  | { readonly event: 'listening'; readonly address: string }
+  | { readonly event: 'not-listening'; readonly address: string }
+  | { readonly event: 'proved'; readonly servicePort: number; readonly from: number; readonly pod: string }
+  | {
+      readonly event: 'ready';
+      readonly namespace: string;
+      readonly workload: string;
+      readonly service: string | undefined;
+      readonly ports: readonly PortReport[];
+      readonly pods: number;
+      readonly elapsedMs: number;
+    }
+  | {
+      readonly event: 'request';
+      readonly method: string;
+      readonly path: string;
+      readonly status: number | undefined;
+      readonly ms: number;
+    }
+  | { readonly event: 'leaving'; readonly reason: string }
+  | { readonly event: 'restoring'; readonly step: string }
+  | { readonly event: 'restored'; readonly workload: string }
+  | { readonly event: 'agent-kept'; readonly workload: string; readonly reason: string }
+  | {
+      readonly event: 'error';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly hint?: string;
+      readonly exitCode: number;
+    };
+
+export type Report = (event: SessionEvent) => void;
