@@ -1,0 +1,198 @@
+/** A JSON value, as the API server sends it. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [field: string]: Json };
+
+/** One element of a list, found by its own fields: `{match: {name: 'app'}}`; `nth` (from 0) where several match. */
+export interface ListStep {
+  readonly match: Readonly<Record<string, string | number>>;
+  readonly nth?: number;
+}
+
+/** A field of a map, or an element of a list. */
+export type PathStep = string | ListStep;
+
+/**
+ * One change of one value, kept in our annotation until it is taken back. An absent `was` or `now` means that the value
+ * does not exist on that side.
+ */
+export interface Change {
+  readonly path: readonly PathStep[];
+  readonly was?: Json;
+  readonly now?: Json;
+  /** How many of the containers above the value (nearest first) did not exist and were made for it. */
+  readonly made?: number;
+  /** The value is wholly ours (our sidecar, our volumes): taken back whatever it has become; `now` need not be kept. */
+  readonly ours?: true;
+}
+
+/**
+ * The change that brings the value at `path` to `now` (undefined: removes it).
+ * @param object is only read
+ * @returns undefined when the value is `now` already
+ */
+export function changeOf(object: unknown, path: readonly PathStep[], now: Json | undefined): Change | undefined {
+  const { value: was, made } = lookUp(object, path);
+  if (sameJson(was, now)) return undefined;
+  return {
+    path,
+    ...(was === undefined ? {} : { was }),
+    ...(now === undefined ? {} : { now }),
+    ...(made === 0 || now === undefined ? {} : { made }),
+  };
+}
+
+/** The change that adds a value of our own, which goes away whatever others make of it meanwhile. */
+export function ownChange(object: unknown, path: readonly PathStep[], now: Json): Change {
+  const { made } = lookUp(object, path);
+  return { path, now, ours: true, ...(made === 0 ? {} : { made }) };
+}
+
+/** What the annotation keeps of a change: of our own values only where they are. */
+export function storedChange(change: Change): Change {
+  if (change.ours === undefined) return change;
+  const { now: _, ...rest } = change;
+  return rest;
+}
+
+/** A copy of `object` with every change made, in order; containers on the way are made where missing. */
+export function applyChanges<T>(object: T, changes: readonly Change[]): T {
+  const copy: unknown = structuredClone(object);
+  for (const change of changes) setAt(copy, change.path, change.now);
+  return copy as T;
+}
+
+/**
+ * A copy of `object` with the changes taken back, last first: a value goes back to `was` only where it still is `now`
+ * (somebody else's newer value stays), values of our own go, and containers made for them go when they are empty.
+ */
+export function revertChanges<T>(object: T, changes: readonly Change[]): T {
+  const copy: unknown = structuredClone(object);
+  for (const change of [...changes].reverse()) {
+    const { value, parentExists } = lookUp(copy, change.path);
+    if (change.ours === undefined && !sameJson(value, change.now)) continue;
+    if (value === undefined && !parentExists) continue;
+    setAt(copy, change.path, change.was);
+    removeEmpty(copy, change.path, change.made ?? 0);
+  }
+  return copy as T;
+}
+
+/** Deep equality of JSON values; undefined is equal to itself only, the order of a map's fields does not count. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, index) => sameJson(item, b[index]));
+  }
+  const left = a as Record<string, unknown>;
+  const right = b as Record<string, unknown>;
+  const fields = Object.keys(left);
+  return (
+    fields.length === Object.keys(right).length &&
+    fields.every((field) => Object.hasOwn(right, field) && sameJson(left[field], right[field]))
+  );
+}
+
+/** `spec.template.spec.containers[name=app].ports[containerPort=8080].name`, for people. */
+export function pathText(path: readonly PathStep[]): string {
+  return path
+    .map((step, index) => {
+      if (typeof step === 'string') return index === 0 ? step : `.${step}`;
+      const keys = Object.entries(step.match).map(([key, value]) => `${key}=${value}`);
+      return `[${keys.join(',')}]`;
+    })
+    .join('');
+}
+
+type Container = Record<string, unknown> | unknown[];
+
+function isContainer(value: unknown): value is Container {
+  return typeof value === 'object' && value !== null;
+}
+
+/** The place of a step in its container: a field's name or an index; undefined where the list has no such element. */
+function placeOf(container: Container, step: PathStep): string | number | undefined {
+  if (typeof step === 'string') return Array.isArray(container) ? undefined : step;
+  if (!Array.isArray(container)) return undefined;
+  let left = step.nth ?? 0;
+  const keys = Object.entries(step.match);
+  for (const [index, element] of container.entries()) {
+    if (!isContainer(element) || Array.isArray(element)) continue;
+    if (!keys.every(([key, value]) => element[key] === value)) continue;
+    if (left-- === 0) return index;
+  }
+  return undefined;
+}
+
+function at(container: Container, place: string | number): unknown {
+  if (typeof place === 'number') return (container as unknown[])[place];
+  return Object.hasOwn(container, place) ? (container as Record<string, unknown>)[place] : undefined;
+}
+
+function lookUp(
+  object: unknown,
+  path: readonly PathStep[],
+): { value: Json | undefined; made: number; parentExists: boolean } {
+  let current: unknown = object;
+  for (const [index, step] of path.entries()) {
+    if (!isContainer(current)) return { value: undefined, made: path.length - index, parentExists: false };
+    const place = placeOf(current, step);
+    const next = place === undefined ? undefined : at(current, place);
+    if (index === path.length - 1) return { value: next as Json | undefined, made: 0, parentExists: true };
+    current = next;
+  }
+  return { value: undefined, made: 0, parentExists: false };
+}
+
+function setAt(object: unknown, path: readonly PathStep[], value: Json | undefined): void {
+  let current: unknown = object;
+  for (const [index, step] of path.entries()) {
+    if (!isContainer(current)) return; // somebody put a scalar where our path goes on: theirs stays
+    const last = index === path.length - 1;
+    const place = placeOf(current, step);
+    if (last) put(current, step, place, value);
+    else {
+      let next = place === undefined ? undefined : at(current, place);
+      if (next === undefined) {
+        if (value === undefined) return;
+        next = emptyFor(step, path[index + 1]);
+        put(current, step, place, next as Json);
+      }
+      current = next;
+    }
+  }
+}
+
+/** The container to be made at `step` so that `next` fits in; a made list element carries its key. */
+function emptyFor(step: PathStep, next: PathStep | undefined): Container {
+  if (typeof next === 'object') return [];
+  return typeof step === 'object' ? { ...step.match } : {};
+}
+
+function put(container: Container, step: PathStep, place: string | number | undefined, value: Json | undefined): void {
+  const copy = value === undefined ? undefined : structuredClone(value);
+  if (Array.isArray(container)) {
+    if (typeof step === 'string') return;
+    if (copy === undefined) {
+      if (typeof place === 'number') container.splice(place, 1);
+    } else if (typeof place === 'number') container[place] = copy;
+    else container.push(copy);
+  } else if (typeof step === 'string') {
+    if (copy === undefined) delete container[step];
+    // defineProperty: a field named __proto__ is a field like any other
+    else Object.defineProperty(container, step, { value: copy, writable: true, enumerable: true, configurable: true });
+  }
+}
+
+/** Removes up to `levels` containers above the value, nearest first, as long as they are empty. */
+function removeEmpty(object: unknown, path: readonly PathStep[], levels: number): void {
+  for (let level = 1; level <= levels && level < path.length; level++) {
+    const containerPath = path.slice(0, path.length - level);
+    const { value } = lookUp(object, containerPath);
+    if (!isContainer(value)) return;
+    const step = containerPath.at(-1);
+    const keys = typeof step === 'object' ? Object.keys(step.match).length : 0;
+    if (Object.keys(value).length > keys) return;
+    setAt(object, containerPath, undefined);
+  }
+}
