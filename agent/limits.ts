@@ -1,0 +1,36 @@
+import { INITIAL_WINDOW_BYTES } from '../src/protocol/limits.ts';
+
+// Every limit of the agent but those of the protocol. Each is a name, so that a log line or a test can say which was met.
+
+/** Open connections on all route ports together; one more is accepted and reset. */
+export const MAX_CONNECTIONS = 10_000;
+/** Peers on the tunnel port that have not proved they hold the Secret's key. */
+export const MAX_UNAUTHENTICATED_PEERS = 32;
+/** Sessions with a carrier at the same time. */
+export const MAX_SESSIONS = 64;
+/** Requests of one session that have no answer yet. */
+export const MAX_PENDING_REQUESTS = 64;
+/** How long a claim outlives its carrier: refuses others, and the session may come back to it. */
+export const CLAIM_GRACE_MS = 30_000;
+/** A session that was told to go and did not is cut after this time. */
+export const EVICT_CLOSE_MS = 2_000;
+/** How long a session may take to say OPENED or refuse; then the app answers. */
+export const OPEN_TIMEOUT_MS = 15_000;
+export const APP_CONNECT_TIMEOUT_MS = 30_000;
+/** What is kept for the app until the session says OPENED; a caller that sent more waits. */
+export const MAX_REPLAY_BYTES = INITIAL_WINDOW_BYTES;
+/** A socket's write queue: one read of libuv (64 KiB) must fit, or every chunk costs a pause and a resume. */
+export const SOCKET_HIGH_WATER_BYTES = 128 * 1024;
+/** How long a new connection may keep its first bytes back while the agent waits for a proof request. */
+export const PROOF_PEEK_MS = 25;
+/** How long who got a proof may take to close. */
+export const PROOF_LINGER_MS = 1_000;
+export const MAX_PROOF_REQUEST_BYTES = 4 * 1024;
+export const MAX_ARMED_PROOFS = 64;
+export const MAX_PROOF_TTL_MS = 60_000;
+export const MAX_PROVE_TIMEOUT_MS = 30_000;
+/** Without a session the pod becomes ready this long after start. */
+export const READY_WITHOUT_CLAIM_MS = 2_000;
+/** After SIGTERM: how long an idle agent stays for callers that have not heard yet. */
+export const DRAIN_LINGER_MS = 10_000;
+export const DRAIN_POLL_MS = 200;

@@ -1,0 +1,119 @@
+import { errorText } from '../src/errors.ts';
+import type { Log } from '../src/log.ts';
+import { isPort } from '../src/protocol/agent-config.ts';
+import {
+  type ControlMethod,
+  type ControlMethods,
+  type ControlRequest,
+  type ControlResponse,
+  isRecord,
+} from '../src/protocol/control.ts';
+import { MAX_PENDING_REQUESTS, MAX_PROOF_TTL_MS, MAX_PROVE_TIMEOUT_MS } from './limits.ts';
+import { isProofNonce } from './proof.ts';
+import { RequestFailure } from './request-failure.ts';
+
+type Params<M extends ControlMethod> = ControlMethods[M]['params'];
+type Result<M extends ControlMethod> = ControlMethods[M]['result'];
+
+/** What the agent does for one session, by method. Failures are thrown as RequestFailure. */
+export type RequestHandlers = {
+  readonly [M in ControlMethod]: (params: Params<M>) => Result<M> | Promise<Result<M>>;
+};
+
+/** Reads the params of each method. @throws RequestFailure BAD_PARAMS */
+const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> } = {
+  claim: (params) => {
+    const { appPorts, replaces } = record(params);
+    if (!Array.isArray(appPorts) || appPorts.length === 0 || !appPorts.every(isPort)) throw bad('appPorts');
+    if (!Array.isArray(replaces) || !replaces.every(isText)) throw bad('replaces');
+    return { appPorts, replaces };
+  },
+  route: (params) => {
+    const { appPort, to } = record(params);
+    if (!isPort(appPort)) throw bad('appPort');
+    if (to !== 'laptop' && to !== 'app') throw bad('to');
+    return { appPort, to };
+  },
+  release: () => ({}),
+  environment: () => ({}),
+  status: () => ({}),
+  expectProof: (params) => {
+    const { nonce, ttlMs } = record(params);
+    if (!isProofNonce(nonce)) throw bad('nonce');
+    return { nonce, ttlMs: duration(ttlMs, 'ttlMs', MAX_PROOF_TTL_MS) };
+  },
+  prove: (params) => {
+    const { nonce, host, port, timeoutMs } = record(params);
+    if (!isProofNonce(nonce)) throw bad('nonce');
+    if (!isText(host)) throw bad('host');
+    if (!isPort(port)) throw bad('port');
+    return { nonce, host, port, timeoutMs: duration(timeoutMs, 'timeoutMs', MAX_PROVE_TIMEOUT_MS) };
+  },
+  evict: (params) => {
+    const { by } = record(params);
+    if (!isText(by)) throw bad('by');
+    return { by };
+  },
+};
+
+/** Answers the control requests of one session. */
+export class RequestDispatcher {
+  readonly #handlers: RequestHandlers;
+  readonly #respond: (response: ControlResponse) => void;
+  readonly #log: Log;
+  #pending = 0;
+
+  constructor(handlers: RequestHandlers, respond: (response: ControlResponse) => void, log: Log) {
+    this.#handlers = handlers;
+    this.#respond = respond;
+    this.#log = log;
+  }
+
+  /** Answers exactly once, whatever happens. Never rejects. */
+  async dispatch({ id, method, params }: ControlRequest): Promise<void> {
+    this.#pending += 1;
+    try {
+      if (this.#pending > MAX_PENDING_REQUESTS)
+        throw new RequestFailure('LIMIT', 'too many requests without an answer');
+      if (!isMethod(method)) throw new RequestFailure('UNKNOWN_METHOD', `this agent does not know ${method}`);
+      const result = await this.#handle(method, params);
+      this.#respond({ type: 'response', id, result });
+    } catch (failure) {
+      this.#respond({ type: 'response', id, error: this.#explain(failure, method) });
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+
+  #handle<M extends ControlMethod>(method: M, params: unknown): Result<M> | Promise<Result<M>> {
+    return this.#handlers[method](PARSERS[method](params));
+  }
+
+  #explain(failure: unknown, method: string): ReturnType<RequestFailure['toControlError']> {
+    if (failure instanceof RequestFailure) return failure.toControlError();
+    this.#log.error('request failed', { method, reason: errorText(failure) });
+    return { code: 'INTERNAL', message: `${method} failed: ${errorText(failure)}` };
+  }
+}
+
+function isMethod(method: string): method is ControlMethod {
+  return Object.hasOwn(PARSERS, method);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= 1024;
+}
+
+function record(params: unknown): Record<string, unknown> {
+  if (!isRecord(params)) throw bad('no object');
+  return params;
+}
+
+function duration(value: unknown, name: string, maxMs: number): number {
+  if (typeof value !== 'number' || !(value > 0)) throw bad(name);
+  return Math.min(value, maxMs);
+}
+
+function bad(what: string): RequestFailure {
+  return new RequestFailure('BAD_PARAMS', `bad parameters: ${what}`);
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'vitest';
+import { MAX_PENDING_REQUESTS } from '../../../agent/limits.ts';
+import { RequestFailure } from '../../../agent/request-failure.ts';
+import { RequestDispatcher, type RequestHandlers } from '../../../agent/requests.ts';
+import { silentLog } from '../../../src/log.ts';
+import type { ControlResponse } from '../../../src/protocol/control.ts';
+
+const NONCE = 'n'.repeat(22);
+const nothing = () => ({});
+const handlers: RequestHandlers = {
+  claim: nothing,
+  route: nothing,
+  release: nothing,
+  environment: () => ({ variables: { A: '1' } }),
+  status: () => {
+    throw new Error('broken');
+  },
+  expectProof: nothing,
+  prove: () => new Promise(() => {}),
+  evict: () => {
+    throw new RequestFailure('SOME_CODE', 'some text');
+  },
+};
+
+function newDispatcher() {
+  const responses: ControlResponse[] = [];
+  return { responses, dispatcher: new RequestDispatcher(handlers, (response) => responses.push(response), silentLog) };
+}
+
+async function ask(method: string, params: unknown): Promise<ControlResponse> {
+  const { responses, dispatcher } = newDispatcher();
+  await dispatcher.dispatch({ type: 'request', id: 7, method, params });
+  assert.equal(responses.length, 1);
+  const [response] = responses;
+  assert.ok(response);
+  return response;
+}
+
+async function errorOf(method: string, params: unknown): Promise<string> {
+  const response = await ask(method, params);
+  return 'error' in response ? response.error.code : 'no error';
+}
+
+test('a request is answered with its own id and the result', async () => {
+  assert.deepEqual(await ask('environment', {}), { type: 'response', id: 7, result: { variables: { A: '1' } } });
+});
+
+test('an unknown method is answered, not ignored', async () => {
+  for (const method of ['', 'fly', 'toString', '__proto__', 'constructor'])
+    assert.equal(await errorOf(method, {}), 'UNKNOWN_METHOD');
+});
+
+test('a failure keeps its code, and one of ours becomes INTERNAL', async () => {
+  assert.equal(await errorOf('evict', { by: 'me' }), 'SOME_CODE');
+  assert.equal(await errorOf('status', {}), 'INTERNAL');
+});
+
+test('parameters of the wrong shape are refused by name', async () => {
+  const wrong: [string, unknown][] = [
+    ['claim', undefined],
+    ['claim', []],
+    ['claim', { appPorts: [], replaces: [] }],
+    ['claim', { appPorts: [0], replaces: [] }],
+    ['claim', { appPorts: ['80'], replaces: [] }],
+    ['claim', { appPorts: [80], replaces: [1] }],
+    ['claim', { appPorts: [80] }],
+    ['route', { appPort: 80, to: 'moon' }],
+    ['route', { to: 'app' }],
+    ['expectProof', { nonce: 'a b', ttlMs: 1 }],
+    ['expectProof', { nonce: `${NONCE}\r\n`, ttlMs: 1 }],
+    ['expectProof', { nonce: NONCE, ttlMs: Number.NaN }],
+    ['expectProof', { nonce: NONCE, ttlMs: -1 }],
+    ['prove', { nonce: NONCE, host: '', port: 80, timeoutMs: 1 }],
+    ['prove', { nonce: NONCE, host: 'a', port: 65536, timeoutMs: 1 }],
+    ['prove', { nonce: NONCE, host: 'a', port: 80 }],
+    ['evict', {}],
+  ];
+  for (const [method, params] of wrong)
+    assert.equal(await errorOf(method, params), 'BAD_PARAMS', JSON.stringify(params));
+});
+
+test('requests beyond the limit are answered with an error while the others wait', async () => {
+  const { responses, dispatcher } = newDispatcher();
+  const params = { nonce: NONCE, host: 'a', port: 80, timeoutMs: 1 };
+  for (let id = 0; id < MAX_PENDING_REQUESTS; id++)
+    void dispatcher.dispatch({ type: 'request', id, method: 'prove', params });
+  await dispatcher.dispatch({ type: 'request', id: 999, method: 'environment', params: {} });
+  assert.deepEqual(
+    responses.map((response) => [response.id, 'error' in response && response.error.code]),
+    [[999, 'LIMIT']],
+  );
+});

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test, vi } from 'vitest';
+import { CLAIM_GRACE_MS, EVICT_CLOSE_MS } from '../../../agent/limits.ts';
+import { RequestFailure } from '../../../agent/request-failure.ts';
+import { type SessionCarrier, Sessions } from '../../../agent/sessions.ts';
+import { silentLog } from '../../../src/log.ts';
+import type { ControlMessage } from '../../../src/protocol/control.ts';
+
+class Carrier implements SessionCarrier {
+  readonly sent: ControlMessage[] = [];
+  closed = false;
+  sendControl(message: ControlMessage): void {
+    this.sent.push(message);
+  }
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+}
+
+const identity = (sessionId: string) => ({ sessionId, user: `user of ${sessionId}`, host: 'laptop' });
+
+function newSessions(): Sessions<Carrier> {
+  return new Sessions<Carrier>({ appPorts: [8080, 8081], log: silentLog });
+}
+
+function join(sessions: Sessions<Carrier>, id: string) {
+  const carrier = new Carrier();
+  return { carrier, session: sessions.connect(identity(id), carrier) };
+}
+
+function refusal(action: () => void): RequestFailure {
+  try {
+    action();
+  } catch (failure) {
+    assert.ok(failure instanceof RequestFailure);
+    return failure;
+  }
+  return assert.fail('was not refused');
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test('a claimed port goes to the laptop only once the session says so', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, [8080], []);
+  assert.equal(sessions.laptopFor(8080), undefined);
+  sessions.route(session, 8080, 'laptop');
+  assert.equal(sessions.laptopFor(8080), carrier);
+  sessions.route(session, 8080, 'app');
+  assert.equal(sessions.laptopFor(8080), undefined);
+});
+
+test('a claim that meets another session takes nothing and names the holder', () => {
+  const sessions = newSessions();
+  const { session: first } = join(sessions, 'a');
+  const { session: second } = join(sessions, 'b');
+  sessions.claim(first, [8081], []);
+  const failure = refusal(() => sessions.claim(second, [8080, 8081], []));
+  assert.equal(failure.code, 'TARGET_IN_USE');
+  assert.equal(failure.holder?.user, 'user of a');
+  assert.equal(failure.holder?.connected, true);
+  assert.equal(refusal(() => sessions.route(second, 8080, 'laptop')).code, 'NOT_CLAIMED');
+});
+
+test('a port without a route cannot be claimed', () => {
+  const sessions = newSessions();
+  assert.equal(refusal(() => sessions.claim(join(sessions, 'a').session, [9], [])).code, 'TARGET_NOT_FOUND');
+});
+
+test('a lost session leaves the app to answer at once, and its claims refuse others until the grace is over', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, [8080], []);
+  sessions.route(session, 8080, 'laptop');
+  sessions.lost(session, carrier);
+  assert.equal(sessions.laptopFor(8080), undefined);
+  const { session: other } = join(sessions, 'b');
+  vi.advanceTimersByTime(CLAIM_GRACE_MS - 1);
+  const failure = refusal(() => sessions.claim(other, [8080], []));
+  assert.equal(failure.code, 'TARGET_IN_USE');
+  assert.equal(failure.holder?.connected, false);
+  vi.advanceTimersByTime(1);
+  sessions.claim(other, [8080], []);
+  assert.equal(sessions.timers, 0);
+});
+
+test('a session that returns within the grace has its claims, and routes begin at the app', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, [8080], []);
+  sessions.route(session, 8080, 'laptop');
+  sessions.lost(session, carrier);
+  const again = join(sessions, 'a');
+  vi.advanceTimersByTime(CLAIM_GRACE_MS * 2);
+  assert.equal(refusal(() => sessions.claim(join(sessions, 'b').session, [8080], [])).code, 'TARGET_IN_USE');
+  assert.equal(sessions.laptopFor(8080), undefined);
+  sessions.claim(again.session, [8080], []);
+  sessions.route(again.session, 8080, 'laptop');
+  assert.equal(sessions.laptopFor(8080), again.carrier);
+});
+
+test('a session that dials again while its old carrier seems alive takes its place', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, [8080], []);
+  const again = join(sessions, 'a');
+  assert.equal(carrier.closed, true);
+  sessions.lost(session, carrier);
+  assert.equal(sessions.connectedCount, 1);
+  sessions.route(again.session, 8080, 'laptop');
+  assert.equal(sessions.laptopFor(8080), again.carrier);
+});
+
+test('a session inherits from its own dead ones, and they lose all they held', () => {
+  const sessions = newSessions();
+  const { session: dead, carrier: deadCarrier } = join(sessions, 'dead');
+  sessions.claim(dead, [8080, 8081], []);
+  sessions.lost(dead, deadCarrier);
+  const { session } = join(sessions, 'a');
+  sessions.claim(session, [8080], ['dead', 'never seen']);
+  sessions.claim(join(sessions, 'b').session, [8081], []);
+  assert.equal(sessions.timers, 0);
+});
+
+test('a claim that fails leaves the sessions it would have replaced alone', () => {
+  const sessions = newSessions();
+  const { session: dead } = join(sessions, 'dead');
+  sessions.claim(dead, [8080], []);
+  sessions.claim(join(sessions, 'other').session, [8081], []);
+  refusal(() => sessions.claim(join(sessions, 'a').session, [8080, 8081], ['dead']));
+  sessions.route(dead, 8080, 'laptop');
+});
+
+test('eviction tells everyone but the caller, gives routes back at once and cuts who stays', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, [8080], []);
+  sessions.route(session, 8080, 'laptop');
+  const caller = join(sessions, 'leaver');
+  const evicted = sessions.evict(caller.session, 'ann@desk');
+  assert.deepEqual(
+    evicted.map((holder) => holder.sessionId),
+    ['a'],
+  );
+  assert.deepEqual(carrier.sent, [{ type: 'event', event: 'evicted', by: 'ann@desk' }]);
+  assert.equal(sessions.laptopFor(8080), undefined);
+  assert.equal(refusal(() => sessions.claim(session, [8080], [])).code, 'SESSION_NOT_FOUND');
+  vi.advanceTimersByTime(EVICT_CLOSE_MS);
+  assert.deepEqual([carrier.closed, caller.carrier.closed], [true, false]);
+  assert.equal(sessions.timers, 0);
+});
+
+test('a visitor is not among the sessions, and does not end the idle time', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, [8080], []);
+  sessions.lost(session, carrier);
+  vi.advanceTimersByTime(CLAIM_GRACE_MS + 10_000);
+  const visitor = join(sessions, 'visitor').session;
+  assert.deepEqual(sessions.status(visitor), {
+    sessions: [],
+    routes: [
+      { appPort: 8080, to: 'app' },
+      { appPort: 8081, to: 'app' },
+    ],
+    idleMs: CLAIM_GRACE_MS + 10_000,
+  });
+});
+
+test('status shows who holds what, and a connected session means no idle time', () => {
+  const sessions = newSessions();
+  const { session } = join(sessions, 'a');
+  sessions.claim(session, [8080], []);
+  sessions.route(session, 8080, 'laptop');
+  vi.advanceTimersByTime(5_000);
+  const status = sessions.status(join(sessions, 'visitor').session);
+  assert.equal(status.idleMs, 0);
+  assert.deepEqual(status.routes[0], { appPort: 8080, to: 'laptop', sessionId: 'a' });
+  assert.equal(status.sessions.length, 1);
+});
