@@ -20,6 +20,8 @@ export interface Change {
   readonly now?: Json;
   /** How many of the containers above the value (nearest first) did not exist and were made for it. */
   readonly made?: number;
+  /** Of a removed list element: the index it had, so that it comes back where it was. */
+  readonly at?: number;
   /** The value is wholly ours (our sidecar, our volumes): taken back whatever it has become; `now` need not be kept. */
   readonly ours?: true;
 }
@@ -30,13 +32,14 @@ export interface Change {
  * @returns undefined when the value is `now` already
  */
 export function changeOf(object: unknown, path: readonly PathStep[], now: Json | undefined): Change | undefined {
-  const { value: was, made } = lookUp(object, path);
+  const { value: was, made, place } = lookUp(object, path);
   if (sameJson(was, now)) return undefined;
   return {
     path,
     ...(was === undefined ? {} : { was }),
     ...(now === undefined ? {} : { now }),
     ...(made === 0 || now === undefined ? {} : { made }),
+    ...(now === undefined && typeof place === 'number' ? { at: place } : {}),
   };
 }
 
@@ -70,7 +73,7 @@ export function revertChanges<T>(object: T, changes: readonly Change[]): T {
     const { value, parentExists } = lookUp(copy, change.path);
     if (change.ours === undefined && !sameJson(value, change.now)) continue;
     if (value === undefined && !parentExists) continue;
-    setAt(copy, change.path, change.was);
+    setAt(copy, change.path, change.was, change.at);
     removeEmpty(copy, change.path, change.made ?? 0);
   }
   return copy as T;
@@ -132,31 +135,30 @@ function at(container: Container, place: string | number): unknown {
 function lookUp(
   object: unknown,
   path: readonly PathStep[],
-): { value: Json | undefined; made: number; parentExists: boolean } {
+): { value: Json | undefined; made: number; parentExists: boolean; place?: string | number | undefined } {
   let current: unknown = object;
   for (const [index, step] of path.entries()) {
     if (!isContainer(current)) return { value: undefined, made: path.length - index, parentExists: false };
     const place = placeOf(current, step);
     const next = place === undefined ? undefined : at(current, place);
-    if (index === path.length - 1) return { value: next as Json | undefined, made: 0, parentExists: true };
+    if (index === path.length - 1) return { value: next as Json | undefined, made: 0, parentExists: true, place };
     current = next;
   }
   return { value: undefined, made: 0, parentExists: false };
 }
 
-function setAt(object: unknown, path: readonly PathStep[], value: Json | undefined): void {
+function setAt(object: unknown, path: readonly PathStep[], value: Json | undefined, index?: number): void {
   let current: unknown = object;
-  for (const [index, step] of path.entries()) {
+  for (const [level, step] of path.entries()) {
     if (!isContainer(current)) return; // somebody put a scalar where our path goes on: theirs stays
-    const last = index === path.length - 1;
     const place = placeOf(current, step);
-    if (last) put(current, step, place, value);
+    if (level === path.length - 1) put(current, step, place, structuredClone(value), index);
     else {
       let next = place === undefined ? undefined : at(current, place);
       if (next === undefined) {
         if (value === undefined) return;
-        next = emptyFor(step, path[index + 1]);
-        put(current, step, place, next as Json);
+        next = emptyFor(step, path[level + 1]);
+        put(current, step, place, next);
       }
       current = next;
     }
@@ -169,18 +171,23 @@ function emptyFor(step: PathStep, next: PathStep | undefined): Container {
   return typeof step === 'object' ? { ...step.match } : {};
 }
 
-function put(container: Container, step: PathStep, place: string | number | undefined, value: Json | undefined): void {
-  const copy = value === undefined ? undefined : structuredClone(value);
+function put(
+  container: Container,
+  step: PathStep,
+  place: string | number | undefined,
+  value: unknown,
+  index?: number,
+): void {
   if (Array.isArray(container)) {
     if (typeof step === 'string') return;
-    if (copy === undefined) {
+    if (value === undefined) {
       if (typeof place === 'number') container.splice(place, 1);
-    } else if (typeof place === 'number') container[place] = copy;
-    else container.push(copy);
+    } else if (typeof place === 'number') container[place] = value;
+    else container.splice(index ?? container.length, 0, value);
   } else if (typeof step === 'string') {
-    if (copy === undefined) delete container[step];
+    if (value === undefined) delete container[step];
     // defineProperty: a field named __proto__ is a field like any other
-    else Object.defineProperty(container, step, { value: copy, writable: true, enumerable: true, configurable: true });
+    else Object.defineProperty(container, step, { value: value, writable: true, enumerable: true, configurable: true });
   }
 }
 
