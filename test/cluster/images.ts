@@ -25,13 +25,12 @@ const POSTGRES_TOOLS = ['postgres', 'initdb', 'pg_ctl', 'psql', 'pgbench', 'pg_i
 export async function writeImages(debian: string, work: string, target: string): Promise<void> {
   await mkdir(target, { recursive: true });
   const layers = join(work, 'layers');
-  const pause = await writeLayer(layers, 'pause', (root) => addBusybox(debian, root));
   const base = await writeLayer(layers, 'base', (root) => addBase(debian, root));
   const node22 = await writeLayer(layers, 'node22', (root) => addNode('22', work, root));
   const node20 = await writeLayer(layers, 'node20', (root) => addNode('20', work, root));
   const tools = await writeLayer(layers, 'tools', (root) => addTools(debian, root));
   const images: ImagePlan[] = [
-    { name: PAUSE_IMAGE, layers: [pause], command: ['/bin/sleep', '2147483647'] },
+    { name: PAUSE_IMAGE, layers: [base], command: ['/bin/sleep', '2147483647'] },
     { name: NODE_IMAGE, layers: [base, node22], command: ['node'] },
     { name: OLD_NODE_IMAGE, layers: [base, node20], command: ['node'] },
     { name: TOOLS_IMAGE, layers: [base, node22, tools], command: ['/bin/sh'] },
@@ -89,36 +88,36 @@ async function writeLayer(folder: string, name: string, fill: (root: string) => 
   return { file, digest: hash.digest('hex') };
 }
 
-async function addBusybox(debian: string, root: string): Promise<void> {
-  await mkdir(join(root, 'bin'), { recursive: true });
-  await copyFile(join(debian, 'bin/busybox'), join(root, 'bin/busybox'));
-  const applets = await run([join(root, 'bin/busybox'), '--list']);
-  for (const applet of applets.trim().split('\n')) {
-    if (applet !== 'busybox') await symlink('busybox', join(root, 'bin', applet));
-  }
-}
-
+/** A shell with its tools, users, and the libraries that Node loads. */
 async function addBase(debian: string, root: string): Promise<void> {
   await addBusybox(debian, root);
-  await mkdir(join(root, 'etc'));
-  await run(['mkdir', '-m', '1777', join(root, 'tmp')]);
-  for (const folder of ['home/node', 'root', 'proc', 'sys', 'dev', 'run', 'var/tmp', 'usr/local/bin', 'usr/bin']) {
+  for (const folder of ['home/node', 'root', 'proc', 'sys', 'dev', 'run', 'var', 'usr/local/bin', 'usr/bin', 'etc']) {
     await mkdir(join(root, folder), { recursive: true });
   }
+  await symlink('/run', join(root, 'var/run'));
+  await run(['mkdir', '-m', '1777', join(root, 'tmp'), join(root, 'var/tmp'), join(root, 'run/postgresql')]);
   const users = Object.entries(USERS);
-  await writeFile(
-    join(root, 'etc/passwd'),
-    users.map(([name, id]) => `${name}:x:${id}:${id}::${home(name)}:/bin/sh\n`).join(''),
-  );
+  const line = ([name, id]: [string, number]) => `${name}:x:${id}:${id}::${home(name)}:/bin/sh\n`;
+  await writeFile(join(root, 'etc/passwd'), users.map(line).join(''));
   await writeFile(join(root, 'etc/group'), users.map(([name, id]) => `${name}:x:${id}:\n`).join(''));
   await writeFile(join(root, 'etc/nsswitch.conf'), 'passwd: files\ngroup: files\nhosts: files dns\n');
+  await writeFile(join(root, 'etc/services'), 'domain 53/tcp\ndomain 53/udp\nhttp 80/tcp\nhttps 443/tcp\n'); // for wrk
   await symlink('/bin/env', join(root, 'usr/bin/env'));
   const folder = await libraryFolder(debian);
-  // What Node loads, and what glibc loads only when a name is looked up.
+  // What glibc loads only when a name is looked up, and what Node loads.
   for (const library of ['libnss_dns.so.2', 'libresolv.so.2', 'libdl.so.2', 'libpthread.so.0']) {
     await copyWithLibraries(debian, `lib/${folder}/${library}`, root);
   }
   await copyWithLibraries(debian, `usr/lib/${folder}/libstdc++.so.6`, root);
+}
+
+/** Not busybox-static, whose wget and nc crash in a glibc that is not the one they were built with. */
+async function addBusybox(debian: string, root: string): Promise<void> {
+  await copyWithLibraries(debian, 'bin/busybox', root);
+  const applets = await run(['chroot', debian, '/bin/busybox', '--list']);
+  for (const applet of applets.trim().split('\n')) {
+    if (applet !== 'busybox') await symlink('busybox', join(root, 'bin', applet));
+  }
 }
 
 function home(user: string): string {
@@ -151,7 +150,7 @@ async function addTools(debian: string, root: string): Promise<void> {
   for (const extension of ['dict_snowball.so', 'plpgsql.so']) {
     await copyWithLibraries(debian, `${POSTGRES}/lib/${extension}`, root);
   }
-  for (const folder of ['usr/share/postgresql/15', 'etc/nginx']) {
+  for (const folder of ['usr/share/postgresql/15', 'usr/share/zoneinfo/Etc', 'etc/nginx']) {
     await cp(join(debian, folder), join(root, folder), { recursive: true, verbatimSymlinks: true });
   }
   await mkdir(join(root, 'usr/local/bin'), { recursive: true });

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** Bump when the content of the cached images or programs changes without a change of KUBERNETES_VERSION. */
-const CACHE_REVISION = 1;
+/** Bump when what is kept in the cache changes. */
+const PROGRAMS_REVISION = 1;
+const IMAGES_REVISION = 2;
 export const KUBERNETES_VERSION = '1.20.2';
 const DEFAULT_STATE = '/var/lib/kube-intercept-cluster';
 
@@ -61,8 +62,8 @@ export function readLayout(env: NodeJS.ProcessEnv = process.env): Layout {
   return {
     stateDir,
     cacheDir,
-    programsDir: join(cacheDir, `programs-${KUBERNETES_VERSION}-${CACHE_REVISION}`),
-    imagesDir: join(cacheDir, `images-${CACHE_REVISION}`),
+    programsDir: join(cacheDir, `programs-${KUBERNETES_VERSION}-${PROGRAMS_REVISION}`),
+    imagesDir: join(cacheDir, `images-${IMAGES_REVISION}`),
     lockFile: `/run/lock/kube-intercept-cluster-${id}.lock`,
     kubeconfig: join(stateDir, 'admin.kubeconfig'),
     hostLink: `intercept${id}`,

@@ -87,7 +87,8 @@ function kubeletConfig(layout: Layout): unknown {
     kubeAPIQPS: 100,
     kubeAPIBurst: 200,
     syncFrequency: '10s',
-    nodeStatusUpdateFrequency: '5s',
+    nodeStatusUpdateFrequency: '1s',
+    nodeStatusReportFrequency: '10s',
     serializeImagePulls: false,
     configMapAndSecretChangeDetectionStrategy: 'Watch',
   };

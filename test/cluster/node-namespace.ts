@@ -74,7 +74,10 @@ export async function findNodeNamespace(layout: Layout): Promise<NodeNamespace |
 
 /** Kills the node and removes what a namespace does not hold: the link's end on the machine, and cgroups. */
 export async function removeNodeNamespace(layout: Layout): Promise<void> {
-  for (const { pid } of await findNodeProcesses(layout)) kill(pid);
+  const processes = await findNodeProcesses(layout);
+  const init = processes.find(({ program }) => program === 'tini');
+  // unshare(1) ends with the init it waits for; killed first, it would leave a zombie where nobody reaps orphans.
+  for (const { pid } of init ? [init] : processes) kill(pid);
   await waitFor(async () => ((await findNodeProcesses(layout)).length === 0 ? true : undefined), {
     timeoutMs: 20_000,
     intervalMs: 20,
