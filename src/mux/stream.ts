@@ -1,35 +1,134 @@
 import { Duplex } from 'node:stream';
 import type { StreamId } from '../ids.ts';
 import type { ResetReason } from '../protocol/frames.ts';
+import type { Channel, OpenInfo } from './channel.ts';
 
-/** ROUGH: the public shape; the working body follows in the next commits. */
+/** Read ahead of the reader, in Node's buffer: next to nothing, so that credit means what was really taken. */
+const READ_AHEAD_BYTES = 1;
+const WRITE_BUFFER_BYTES = 64 * 1024;
+
+const SYSTEM_CODES: Record<ResetReason, string> = {
+  reset: 'ECONNRESET',
+  refused: 'ECONNREFUSED',
+  unreachable: 'EHOSTUNREACH',
+  timeout: 'ETIMEDOUT',
+  limit: 'ECONNRESET',
+  gone: 'ECONNRESET',
+};
+
+/** The error of a stream that was reset; `code` is what a socket in its place would have said. */
+export class StreamResetError extends Error {
+  readonly reason: ResetReason;
+  readonly code: string;
+
+  constructor(reason: ResetReason) {
+    super(reason === 'gone' ? 'the tunnel of this stream is gone' : `stream reset by its peer: ${reason}`);
+    this.name = 'StreamResetError';
+    this.reason = reason;
+    this.code = SYSTEM_CODES[reason];
+  }
+}
+
+/**
+ * One connection inside a tunnel. Half-open: end() closes one direction. destroy() before both directions have ended is
+ * a reset at the peer. An 'error' without a listener is dropped: 'close' follows and tells as much.
+ */
 export class MuxStream extends Duplex {
   readonly id: StreamId;
-  /** Opener: resolves on OPENED, rejects with the reset; never an unhandled rejection. */
+  /** What the open frame asked for. */
+  readonly info: OpenInfo;
+  /** Resolves when the peer accepted (opener) or we did (acceptor); rejects with StreamResetError. Needs no handler. */
   readonly opened: Promise<void>;
-  /** Set when the peer reset the stream, or 'gone' when the tunnel was lost. */
+  /** Set when the peer reset the stream; 'gone' also when the tunnel was lost. */
   resetReason: ResetReason | undefined;
+  readonly #channel: Channel;
+  #settleOpened: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  #wanted = false;
+  #endPushed = false;
+  #reasonToSend: ResetReason = 'reset';
 
-  constructor(id: StreamId) {
-    super({ allowHalfOpen: true });
-    this.id = id;
-    this.opened = Promise.resolve();
+  /** Made by Mux only. */
+  constructor(channel: Channel) {
+    super({
+      allowHalfOpen: true,
+      readableHighWaterMark: READ_AHEAD_BYTES,
+      writableHighWaterMark: WRITE_BUFFER_BYTES,
+    });
+    this.#channel = channel;
+    this.id = channel.id;
+    this.info = channel.info;
+    this.opened = new Promise((resolve, reject) => {
+      this.#settleOpened = { resolve, reject };
+    });
+    this.opened.catch(() => {}); // whoever waits sees it; nobody has to wait
+    this.on('error', () => {});
+    channel.events = {
+      onReadable: () => this.#drain(),
+      onOpened: () => this.#settleOpened?.resolve(),
+      onReset: (reason) => {
+        this.resetReason = reason;
+        this.destroy(new StreamResetError(reason));
+      },
+    };
   }
 
-  /** Acceptor: tells the opener that the stream is connected. */
-  accept(): void {}
+  /** Acceptor: tells the opener that the stream is connected. What was written before goes out behind it. */
+  accept(): void {
+    this.#channel.accept();
+    this.#settleOpened?.resolve();
+  }
 
-  /** Acceptor: resets the stream before accept(). */
+  /** Acceptor: says why there will be no connection. After accept() it is a plain reset. */
   refuse(reason: ResetReason): void {
     this.resetAndDestroy(reason);
   }
 
   /** Drops what is unsent and unread; the peer sees a reset. */
-  resetAndDestroy(_reason: ResetReason = 'reset'): this {
+  resetAndDestroy(reason: ResetReason = 'reset'): this {
+    if (!this.destroyed) this.#reasonToSend = reason;
     return this.destroy();
   }
 
-  // What node:http asks of a socket.
+  override _read(): void {
+    this.#wanted = true;
+    this.#drain();
+  }
+
+  #drain(): void {
+    while (this.#wanted && !this.destroyed) {
+      const chunk = this.#channel.shift();
+      if (chunk === undefined) break;
+      this.#wanted = this.push(chunk);
+    }
+    if (!this.#endPushed && !this.destroyed && this.#channel.isReadToEnd) {
+      this.#endPushed = true;
+      this.push(null);
+    }
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#channel.write([chunk], done);
+  }
+
+  override _writev(chunks: readonly { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#channel.write(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#channel.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#channel.reset(this.#reasonToSend);
+    this.#settleOpened?.reject(error ?? new StreamResetError(this.#reasonToSend));
+    this.#settleOpened = undefined;
+    done(error);
+  }
+
+  // What node:http asks of a socket; a stream needs none of it.
   setKeepAlive(): this {
     return this;
   }
