@@ -12,6 +12,7 @@ export interface KubeTls {
 export interface Credentials {
   /** The value of the Authorization header. */
   readonly authorization: string | undefined;
+  /** PEM texts of the client certificate, from the kubeconfig or from an exec plugin. */
   readonly cert: string | undefined;
   readonly key: string | undefined;
 }
@@ -25,17 +26,19 @@ export interface KubeAccess {
   readonly contextName: string;
   readonly clusterName: string;
   readonly userName: string;
+  /** Where the kubeconfig was read from: file paths, or `in-cluster service account`. */
+  readonly source: string;
   readonly tls: KubeTls;
   /** Headers of every request beside Authorization (impersonation). */
   readonly headers: Readonly<Record<string, string | string[]>>;
-  /** `http://…`, `https://…` or `socks5://…`. */
+  /** `http://…`, `https://…` or `socks5://…`; undefined: connect directly. */
   readonly proxyUrl: string | undefined;
-  /** Where the user comes from, for hints: `exec aws`, `token`, `client certificate`, … */
+  /** How the user logs in, for hints: `exec plugin aws`, `token`, `client certificate`, … */
   readonly userKind: string;
   /** Credentials valid now: cached, read again or made by the exec plugin. @throws KUBECONFIG_INVALID, CLUSTER_UNAUTHORIZED */
   credentials(signal?: AbortSignal): Promise<Credentials>;
   /** The Authorization header's value of credentials(). */
   authorization(signal?: AbortSignal): Promise<string | undefined>;
-  /** Forgets cached credentials after a 401. @returns whether asking again may give others */
-  forgetCredentials(): boolean;
+  /** Drops cached credentials the server refused. @returns whether asking again may give others */
+  forgetCredentials(refused: Credentials): boolean;
 }
