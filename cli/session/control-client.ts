@@ -58,7 +58,9 @@ export class ControlClient {
       this.#pending.set(id, { resolve, reject });
     });
     const timer = setTimeout(() => {
-      this.#pending.get(id)?.reject(new InterceptorError('TUNNEL_LOST', `the agent did not answer ${method} in ${timeoutMs} ms`));
+      this.#pending
+        .get(id)
+        ?.reject(new InterceptorError('TUNNEL_LOST', `the agent did not answer ${method} in ${timeoutMs} ms`));
     }, timeoutMs);
     try {
       this.#send({ type: 'request', id, method, params });

@@ -54,7 +54,10 @@ export async function askSession(path: string, request: SocketRequest, timeoutMs
   const socket = connect(path);
   try {
     await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve).once('error', reject).setTimeout(timeoutMs, () => socket.destroy(new Error('timeout')));
+      socket
+        .once('connect', resolve)
+        .once('error', reject)
+        .setTimeout(timeoutMs, () => socket.destroy(new Error('timeout')));
     });
     socket.write(`${JSON.stringify(request)}\n`);
     return JSON.parse(await readLine(socket));

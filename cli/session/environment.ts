@@ -53,7 +53,9 @@ export function commandEnvironment(
   pod: Readonly<Record<string, string>>,
   overrides: Readonly<Record<string, string>>,
 ): Record<string, string> {
-  const own = Object.fromEntries(Object.entries(laptop).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  const own = Object.fromEntries(
+    Object.entries(laptop).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
   return { ...own, ...selectVariables(pod), ...overrides };
 }
 
@@ -62,7 +64,9 @@ export function parseEnvOption(text: string): [name: string, value: string] {
   const at = text.indexOf('=');
   const name = at < 0 ? text : text.slice(0, at);
   if (at < 0 || !/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name))
-    throw new InterceptorError('USAGE_BAD_OPTION', `--env "${name}" is not KEY=VALUE`, { hint: 'for example --env LOG_LEVEL=debug' });
+    throw new InterceptorError('USAGE_BAD_OPTION', `--env "${name}" is not KEY=VALUE`, {
+      hint: 'for example --env LOG_LEVEL=debug',
+    });
   return [name, text.slice(at + 1)];
 }
 
@@ -81,6 +85,9 @@ export function formatDotenv(variables: Readonly<Record<string, string>>): strin
 function quoteDotenv(value: string): string {
   if (/^[A-Za-z0-9_./:@%+,-]*$/.test(value)) return value;
   if (!/['\n\r]/.test(value)) return `'${value}'`;
-  const escaped = value.replace(/[\\"$`]/g, '\\$&').replace(/\n/g, '\\n').replace(/\r/g, '\\r');
+  const escaped = value
+    .replace(/[\\"$`]/g, '\\$&')
+    .replace(/\n/g, '\\n')
+    .replace(/\r/g, '\\r');
   return `"${escaped}"`;
 }

@@ -26,7 +26,7 @@ export interface SessionRecord {
 /** `$XDG_STATE_HOME/kube-intercept`, by default below ~/.local/state (XDG Base Directory 0.8). */
 export function stateFolder(env: NodeJS.ProcessEnv = process.env): string {
   const base = env.XDG_STATE_HOME;
-  return join(base !== undefined && base.startsWith('/') ? base : join(homedir(), '.local', 'state'), 'kube-intercept');
+  return join(base?.startsWith('/') ? base : join(homedir(), '.local', 'state'), 'kube-intercept');
 }
 
 const sessionsFolder = (): string => join(stateFolder(), 'sessions');

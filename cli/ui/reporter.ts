@@ -85,10 +85,17 @@ export function describe(event: SessionEvent): Line | undefined {
     case 'ready': {
       const name = event.service === undefined ? event.workload : `service/${event.service}`;
       const routes = event.ports.map(describePort).join(', ');
-      return tick(`ready in ${(event.elapsedMs / 1000).toFixed(1)} s: ${name} ${routes}  (Ctrl-C or intercept leave ends)`);
+      return tick(
+        `ready in ${(event.elapsedMs / 1000).toFixed(1)} s: ${name} ${routes}  (Ctrl-C or intercept leave ends)`,
+      );
     }
     case 'request':
-      return { sign: '→', colour: 36, text: `${event.method} ${event.path} ${event.status ?? 'failed'} ${event.ms} ms`, passing: false };
+      return {
+        sign: '→',
+        colour: 36,
+        text: `${event.method} ${event.path} ${event.status ?? 'failed'} ${event.ms} ms`,
+        passing: false,
+      };
     case 'leaving':
       return wait(`leaving: ${event.reason}`);
     case 'restoring':

@@ -1,0 +1,123 @@
+import { InterceptorError } from '../../src/errors.ts';
+import { readInstall } from '../kube/annotation.ts';
+import { KubeClient } from '../kube/client.ts';
+import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import { type WorkloadRef, workloadText } from '../kube/objects.ts';
+import { parseTarget, resolveTarget } from '../kube/target.ts';
+import type { ClusterOptions } from '../program.ts';
+import { askAgents } from '../session/ask-agent.ts';
+import { pause } from '../session/backoff.ts';
+import { askSession } from '../session/control-socket.ts';
+import { handBack, restoreFailed } from '../session/hand-back.ts';
+import { newIdentity, whoIs } from '../session/identity.ts';
+import { recoverAbandoned } from '../session/recover.ts';
+import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } from '../session/state-files.ts';
+import type { Report } from '../ui/events.ts';
+import { laptopLog } from '../ui/laptop-log.ts';
+import { createReporter, reporterForm } from '../ui/reporter.ts';
+
+export interface LeaveOptions extends ClusterOptions {
+  readonly all?: boolean;
+  readonly service?: string;
+  readonly json?: boolean;
+  readonly debug?: boolean;
+}
+
+/** A session that drains may take its time; beyond this the cluster is restored without it. */
+const SESSION_LEAVE_DEADLINE_MS = 60_000;
+const ASK_TIMEOUT_MS = 2_000;
+const POLL_MS = 50;
+
+/** `intercept leave`. @returns the exit code */
+export async function leave(targetText: string | undefined, options: LeaveOptions): Promise<number> {
+  if (targetText !== undefined && options.all === true)
+    throw new InterceptorError('USAGE_BAD_OPTION', 'a target and --all exclude each other');
+  const form = reporterForm(options.json === true, process.stderr);
+  const out = options.json === true ? process.stdout : process.stderr;
+  const report = createReporter({ form, out, colour: process.env.NO_COLOR === undefined });
+  if (options.all === true) return await leaveAll(options, report);
+  return await leaveOne(targetText ?? (await onlySession()), options, report);
+}
+
+async function onlySession(): Promise<string> {
+  const records = await readSessionRecords();
+  const [record, ...others] = records;
+  if (record === undefined)
+    throw new InterceptorError('SESSION_NOT_FOUND', 'no session on this laptop', {
+      hint: 'name the target: intercept leave web',
+    });
+  if (others.length > 0)
+    throw new InterceptorError('USAGE_BAD_TARGET', `${records.length} sessions on this laptop`, {
+      hint: `name one of ${records.map(({ target }) => target).join(', ')}, or leave all: intercept leave --all`,
+    });
+  return record.target;
+}
+
+async function leaveOne(targetText: string, options: LeaveOptions, report: Report): Promise<number> {
+  const target = parseTarget(targetText);
+  const log = laptopLog(options.debug === true);
+  const mine = (await readSessionRecords()).filter((record) => record.target === targetText);
+  const [only] = mine;
+  // A session's own record says where it runs, so `leave web` needs no -n or --context that the session was given.
+  const own = mine.length === 1 ? only : undefined;
+  const access = await loadKubeConfig({
+    kubeconfig: options.kubeconfig ?? own?.kubeconfig,
+    context: options.context ?? own?.context,
+  });
+  await using client = await KubeClient.connect(access);
+  const namespace = options.namespace ?? own?.namespace ?? access.namespace;
+  const resolved = await resolveTarget(client, { target, namespace, service: options.service ?? own?.service });
+  const ref: WorkloadRef = { kind: resolved.kind, namespace, name: resolved.workload.metadata.name };
+  let ended = false;
+  for (const record of await readSessionRecords()) {
+    if (record.server !== access.server || record.namespace !== namespace) continue;
+    if (record.workloadKind !== ref.kind || record.workloadName !== ref.name) continue;
+    if (await endSession(record, report)) ended = true;
+    else await removeSessionRecord(record);
+  }
+  const install = readInstall(resolved.workload);
+  const identity = newIdentity();
+  if (install.state === 'installed') {
+    const by = whoIs(identity);
+    await askAgents(client, resolved.workload, install.record, identity, { method: 'evict', params: { by } }, log);
+  }
+  try {
+    const done = await handBack({
+      client,
+      ref,
+      identity,
+      ownSessions: [],
+      keepAgent: false,
+      always: true,
+      report,
+      log,
+    });
+    if (done === 'nothing' && !ended)
+      throw new InterceptorError('SESSION_NOT_FOUND', `${workloadText(ref)} in ${namespace} is not intercepted`);
+    return 0;
+  } catch (error) {
+    if (error instanceof InterceptorError && error.code === 'SESSION_NOT_FOUND') throw error;
+    throw restoreFailed(ref, error);
+  }
+}
+
+async function leaveAll(options: LeaveOptions, report: Report): Promise<number> {
+  for (const record of await readSessionRecords()) await endSession(record, report);
+  const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
+  await using client = await KubeClient.connect(access);
+  const namespace = options.namespace ?? access.namespace;
+  const log = laptopLog(options.debug === true);
+  await recoverAbandoned(client, namespace, undefined, { identity: newIdentity(), report, log });
+  return 0;
+}
+
+/** Asks a session on this laptop to leave and waits until it has; @returns false when it was gone already */
+async function endSession(record: SessionRecord, report: Report): Promise<boolean> {
+  if (!(await isAlive(record))) return false;
+  report({ event: 'leaving', reason: `asking the session (pid ${record.pid})` });
+  await askSession(record.socket, { method: 'leave', by: 'intercept leave' }, ASK_TIMEOUT_MS);
+  const giveUpAt = Date.now() + SESSION_LEAVE_DEADLINE_MS;
+  const never = new AbortController().signal;
+  while (Date.now() < giveUpAt && (await isAlive(record))) await pause(POLL_MS, never);
+  return true;
+}

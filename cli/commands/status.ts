@@ -1,0 +1,67 @@
+import { isRecord } from '../../src/protocol/control.ts';
+import { askSession } from '../session/control-socket.ts';
+import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
+import type { SessionStatus } from '../session/status.ts';
+import { describePort } from '../ui/reporter.ts';
+import { formatAge } from '../ui/table.ts';
+
+export interface StatusOptions {
+  readonly json?: boolean;
+}
+
+const ASK_TIMEOUT_MS = 2_000;
+
+/** `intercept status`: the user's sessions on this laptop, each as it answers itself. @returns the exit code */
+export async function status(options: StatusOptions): Promise<number> {
+  const records = await readSessionRecords();
+  const sessions = await Promise.all(
+    records.map(async (record) => {
+      const alive = await isAlive(record);
+      const answer = alive ? await askSession(record.socket, { method: 'status' }, ASK_TIMEOUT_MS) : undefined;
+      return { record, alive, answer: isRecord(answer) ? (answer as unknown as SessionStatus) : undefined };
+    }),
+  );
+  if (options.json === true) {
+    const items = sessions.map(({ record, alive, answer }) => ({
+      sessionId: record.sessionId,
+      pid: record.pid,
+      state: answer?.state ?? (alive ? 'not answering' : 'gone'),
+      namespace: record.namespace,
+      context: record.context,
+      workload: workloadOf(record),
+      service: record.service ?? null,
+      ports: answer?.ports ?? record.ports,
+      pods: answer?.pods ?? [],
+      startedAt: new Date(record.startedAtMs).toISOString(),
+    }));
+    process.stdout.write(`${JSON.stringify(items, null, 2)}\n`);
+    return 0;
+  }
+  if (sessions.length === 0) process.stdout.write('no sessions on this laptop\n');
+  for (const { record, alive, answer } of sessions) process.stdout.write(describeSession(record, alive, answer));
+  return 0;
+}
+
+function describeSession(record: SessionRecord, alive: boolean, answer: SessionStatus | undefined): string {
+  const age = formatAge(Date.now() - record.startedAtMs);
+  const name = `${workloadOf(record)} in ${record.namespace}`;
+  if (!alive) return `${name}: the session (pid ${record.pid}) is gone; "intercept leave ${record.target}" restores\n`;
+  if (answer === undefined) return `${name}: the session (pid ${record.pid}) does not answer\n`;
+  const lines = [`${name}: ${answer.state}, pid ${record.pid}, for ${age}`];
+  for (const port of answer.ports) {
+    const who = port.routedTo === 'laptop' ? 'this laptop answers' : 'the app answers';
+    lines.push(
+      `  ${describePort(port)}: ${who}${port.listening ? '' : ', nothing listens'}, ${port.openConnections} open`,
+    );
+  }
+  for (const pod of answer.pods) {
+    const trip = pod.roundTripMs === undefined ? '' : `, round trip ${pod.roundTripMs.toFixed(1)} ms`;
+    lines.push(`  pod/${pod.pod}: connected by ${pod.carrier}${trip}`);
+  }
+  if (answer.waitingFor !== undefined) lines.push(`  waiting for ${answer.waitingFor}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function workloadOf(record: SessionRecord): string {
+  return `${record.workloadKind.toLowerCase()}/${record.workloadName}`;
+}

@@ -1,0 +1,166 @@
+import { Command, CommanderError, Option } from 'commander';
+import { InterceptorError } from '../src/errors.ts';
+import { VERSION } from '../src/version.ts';
+import type { EnvOptions } from './commands/env.ts';
+import type { InterceptOptions } from './commands/intercept.ts';
+import type { LeaveOptions } from './commands/leave.ts';
+import type { ListOptions } from './commands/list.ts';
+import type { StatusOptions } from './commands/status.ts';
+import { asInterceptorError, printError } from './ui/print-error.ts';
+
+/** Options that every command which talks to a cluster takes. */
+export interface ClusterOptions {
+  readonly namespace?: string;
+  readonly context?: string;
+  readonly kubeconfig?: string;
+}
+
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+
+/**
+ * Runs one command line.
+ * @param argv as process.argv
+ * @returns the exit code (README "Exit codes")
+ */
+export async function runProgram(argv: readonly string[]): Promise<number> {
+  // Everything after the first -- is the developer's command, whatever it looks like.
+  const dashes = argv.indexOf('--');
+  const ours = dashes < 0 ? argv : argv.slice(0, dashes);
+  const command = dashes < 0 ? undefined : argv.slice(dashes + 1);
+  const json = ours.includes('--json');
+  const debug = ours.includes('--debug');
+  let exitCode = 0;
+  const set = (code: number): void => {
+    exitCode = code;
+  };
+  try {
+    await buildProgram(command, set).parseAsync([...ours]);
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (process.env.KUBE_INTERCEPT_DETACHED === '1') {
+      const { reportToStarter } = await import('./session/detach.ts');
+      reportToStarter(asInterceptorError(error));
+    }
+    return printError(error, { json, debug, jsonTo: command === undefined ? process.stdout : process.stderr });
+  }
+}
+
+/** The command line's grammar; `--help` of each command comes from here. */
+export function buildProgram(command: readonly string[] | undefined, set: (exitCode: number) => void): Command {
+  const program = new Command('intercept')
+    .description('Move the traffic of a Kubernetes Service to a process on your laptop.')
+    .version(VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .exitOverride()
+    .showHelpAfterError('(intercept --help shows what there is)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ intercept web --port 3000 -- npm run dev   run the command and give it the traffic of service/web
+  $ intercept web --port 3000:http             the same for a process you start yourself (Ctrl-C ends)
+  $ intercept leave web                        give everything back, from any machine
+  $ intercept svc/list                         a Service that is named like a command`,
+    );
+
+  const noCommand = (name: string): void => {
+    if (command !== undefined)
+      throw new InterceptorError('USAGE_BAD_OPTION', `"intercept ${name}" takes no command after --`);
+  };
+
+  const main = program
+    .command('to', { isDefault: true })
+    .usage('<target> [options] [-- command …]')
+    .summary('intercept a Service (the default; "to" may be left out)')
+    .description('Intercept a Service: its traffic is answered by a process on this laptop until the command ends.')
+    .argument('<target>', 'web, svc/web, deploy/web or sts/web')
+    .option(
+      '-p, --port <local[:port]>',
+      'laptop port, and the Service port by name or number; may be repeated',
+      collect,
+    )
+    .option('--service <name>', 'which Service, where the workload has several')
+    .option('--to <host[:port]>', 'send to another address than 127.0.0.1')
+    .option('--http', 'speak HTTP to the process: log each request, hold requests while it restarts')
+    .option('-e, --env <KEY=VALUE>', 'set a variable of the command over the pod’s; may be repeated', collect)
+    .option('--env-file <file>', 'also write the pod’s environment as dotenv (mode 0600)')
+    .option('--detach', 'go to the background once ready (without a command)')
+    .option('--dry-run', 'print the exact changes and make none')
+    .option('--keep-agent', 'leave the pass-through agent in place at the end, for fast re-entry')
+    .option('--agent-image <image>', 'Node image that runs the agent')
+    .addOption(
+      new Option('--tunnel <carrier>', 'how to reach the agents')
+        .choices(['auto', 'proxy', 'port-forward'])
+        .default('auto'),
+    )
+    .option('--listen-timeout <seconds>', 'how long the command may take to listen', '120')
+    .option('--json', 'report events as JSON lines');
+  withCluster(main).action(async (target: string, options: InterceptOptions) => {
+    const { intercept } = await import('./commands/intercept.ts');
+    set(await intercept(target, { ...options, ...(command === undefined ? {} : { command }) }));
+  });
+
+  withCluster(
+    program
+      .command('leave')
+      .summary('end intercepts and restore the objects')
+      .description('End an intercept and restore what it changed; works from any machine with the kubeconfig alone.')
+      .argument('[target]', 'as for an intercept; without it, the only session on this laptop')
+      .option('--all', 'all your sessions on this laptop, and what sessions that are gone left in the namespace')
+      .option('--service <name>', 'which Service, where the workload has several')
+      .option('--json', 'print the result as JSON'),
+  ).action(async (target: string | undefined, options: LeaveOptions) => {
+    noCommand('leave');
+    const { leave } = await import('./commands/leave.ts');
+    set(await leave(target, options));
+  });
+
+  withCluster(
+    program
+      .command('list')
+      .summary('intercepted workloads and who holds them')
+      .description('List the intercepted workloads of a namespace and who holds them, as the cluster tells it.')
+      .option('-A, --all-namespaces', 'all namespaces')
+      .option('--json', 'print JSON'),
+  ).action(async (options: ListOptions) => {
+    noCommand('list');
+    const { list } = await import('./commands/list.ts');
+    set(await list(options));
+  });
+
+  program
+    .command('status')
+    .summary('your sessions on this laptop')
+    .description('Show your sessions on this laptop: tunnels, routes, whether the process listens.')
+    .option('--json', 'print JSON')
+    .option('--debug', 'show stack traces')
+    .action(async (options: StatusOptions) => {
+      noCommand('status');
+      const { status } = await import('./commands/status.ts');
+      set(await status(options));
+    });
+
+  withCluster(
+    program
+      .command('env')
+      .summary('print the environment of the app')
+      .description('Print the environment of the app as dotenv; from its agent, else from a running pod.')
+      .argument('<target>', 'as for an intercept')
+      .option('--service <name>', 'which Service, where the workload has several')
+      .option('--json', 'print JSON'),
+  ).action(async (target: string, options: EnvOptions) => {
+    noCommand('env');
+    const { env } = await import('./commands/env.ts');
+    set(await env(target, options));
+  });
+  return program;
+}
+
+function withCluster(command: Command): Command {
+  return command
+    .option('-n, --namespace <name>', 'namespace (default: the context’s)')
+    .option('--context <name>', 'context of the kubeconfig')
+    .option('--kubeconfig <file>', 'kubeconfig file')
+    .option('--debug', 'show stack traces and the log');
+}

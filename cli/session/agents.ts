@@ -1,0 +1,310 @@
+import { errorText, InterceptorError } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { OpenInfo } from '../../src/mux/mux.ts';
+import type { MuxStream } from '../../src/mux/stream.ts';
+import { AGENT_CONFIG_ENV, type AgentConfig, parseAgentConfig } from '../../src/protocol/agent-config.ts';
+import { type Holder, isRecord, type SessionIdentity } from '../../src/protocol/control.ts';
+import { TaskGroup } from '../../src/task-group.ts';
+import type { KubeObject } from '../kube/client.ts';
+import type { AgentCredentials } from '../kube/credentials.ts';
+import type { KubeAccess } from '../kube/kubeconfig-types.ts';
+import { AGENT_CONTAINER } from '../kube/names.ts';
+import type { InstallRecord } from '../kube/record.ts';
+import type { Report } from '../ui/events.ts';
+import { type AgentTunnel, connectAgentTunnel } from './agent-tunnel.ts';
+import { backoffMs, pause } from './backoff.ts';
+import { CarrierChoice, type TunnelOption } from './carriers.ts';
+import { RequestRefused } from './control-client.ts';
+import { whoIs } from './identity.ts';
+
+export interface AgentsOptions {
+  readonly access: KubeAccess;
+  readonly namespace: string;
+  readonly workload: string;
+  readonly identity: SessionIdentity;
+  readonly tunnel: TunnelOption;
+  readonly appPorts: readonly number[];
+  /** Own sessions that died on this laptop: their claims are inherited. */
+  readonly replaces: readonly string[];
+  /** The install's Secret key. */
+  readonly key: Uint8Array;
+  /** Replicas of the workload now; later changes by setWanted(). */
+  readonly wanted: number;
+  /** Whether a pod carries this install's agent. */
+  readonly belongs: (pod: KubeObject) => boolean;
+  readonly onStream: (stream: MuxStream, info: OpenInfo) => void;
+  readonly onEvicted: (by: string) => void;
+  readonly onProved: (nonce: string) => void;
+  readonly report: Report;
+  readonly log: Log;
+}
+
+interface Following {
+  readonly name: string;
+  object: KubeObject;
+  /** Set while the tunnel is up and the ports are claimed on it. */
+  tunnel: AgentTunnel | undefined;
+  lastError: string | undefined;
+  readonly abort: AbortController;
+}
+
+/**
+ * Keeps one claimed tunnel to every agent of the workload, pods that come later included, and the routes the same on
+ * all of them. Lost tunnels are dialled again for as long as their pod exists.
+ */
+export class Agents {
+  readonly #options: AgentsOptions;
+  readonly #pods = new Map<string, Following>();
+  readonly #tasks = new TaskGroup();
+  readonly #carriers: CarrierChoice;
+  readonly #routes = new Map<number, 'laptop' | 'app'>();
+  readonly #waiters = new Set<() => void>();
+  #claiming: Promise<void> = Promise.resolve();
+  #fatal: InterceptorError | undefined;
+  #wanted: number;
+  #closed = false;
+
+  constructor(options: AgentsOptions) {
+    this.#options = options;
+    this.#carriers = new CarrierChoice(options.tunnel);
+    this.#wanted = options.wanted;
+    for (const port of options.appPorts) this.#routes.set(port, 'app');
+  }
+
+  /** Tunnels that are up and claimed. */
+  get tunnels(): AgentTunnel[] {
+    return [...this.#pods.values()].flatMap(({ tunnel }) => (tunnel === undefined ? [] : [tunnel]));
+  }
+
+  /** What stands in the way of covering every ready pod, for people; undefined when all are covered. */
+  get uncovered(): string | undefined {
+    for (const pod of this.#pods.values()) {
+      if (pod.tunnel === undefined && isReady(pod.object)) {
+        return `the tunnel to pod/${pod.name}${pod.lastError === undefined ? '' : ` (${pod.lastError})`}`;
+      }
+    }
+    return this.tunnels.length === 0 ? 'a pod with the agent' : undefined;
+  }
+
+  setWanted(replicas: number): void {
+    this.#wanted = replicas;
+  }
+
+  /** Takes the pods' present state from the watch: new agents are dialled, vanished ones let go. */
+  see(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubeObject): void {
+    const name = object.metadata.name;
+    const known = this.#pods.get(name);
+    if (type === 'DELETED' || this.#closed) {
+      known?.abort.abort(new Error('pod deleted'));
+      this.#pods.delete(name);
+    } else if (known !== undefined) {
+      known.object = object;
+    } else if (this.#options.belongs(object) && agentRuns(object) && object.metadata.deletionTimestamp === undefined) {
+      const following: Following = {
+        name,
+        object,
+        tunnel: undefined,
+        lastError: undefined,
+        abort: new AbortController(),
+      };
+      this.#pods.set(name, following);
+      this.#tasks.add(this.#follow(following));
+    }
+    this.#changed();
+  }
+
+  /** Resolves when every ready pod is covered. @throws what makes it impossible (TARGET_IN_USE, …) */
+  async untilCovered(signal: AbortSignal): Promise<void> {
+    await this.#until(() => this.uncovered === undefined, signal);
+  }
+
+  /** Resolves with the first tunnel. */
+  async untilConnected(signal: AbortSignal): Promise<AgentTunnel> {
+    await this.#until(() => this.tunnels.length > 0, signal);
+    const [tunnel] = this.tunnels;
+    if (tunnel === undefined) throw new InterceptorError('INTERNAL', 'no tunnel');
+    return tunnel;
+  }
+
+  /** Switches a port on all agents, and on those that come later; resolves when those reachable now follow. */
+  async setRoute(appPort: number, to: 'laptop' | 'app'): Promise<void> {
+    this.#routes.set(appPort, to);
+    await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.control.request('route', { appPort, to })));
+  }
+
+  async release(): Promise<void> {
+    await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.control.request('release', {}, { timeoutMs: 1_000 })));
+  }
+
+  /** Closes all tunnels; the agents hand what comes to the app. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const tunnels = this.tunnels;
+    for (const pod of this.#pods.values()) pod.abort.abort(new Error('session ended'));
+    await Promise.all(tunnels.map((tunnel) => tunnel.close()));
+    await this.#tasks.close();
+  }
+
+  async #follow(pod: Following): Promise<void> {
+    const { signal } = pod.abort;
+    for (let attempt = 0; !signal.aborted; ) {
+      try {
+        const tunnel = await this.#connect(pod, signal);
+        attempt = 0;
+        const lost = await tunnel.mux.closed;
+        pod.tunnel = undefined;
+        if (signal.aborted || this.#closed) break;
+        pod.lastError = lost === undefined ? 'closed by the agent' : errorText(lost);
+        if (isServing(pod.object))
+          this.#options.report({ event: 'disconnected', pod: pod.name, reason: pod.lastError });
+      } catch (error) {
+        if (signal.aborted) break;
+        pod.lastError = errorText(error);
+        this.#options.log.debug('tunnel failed', { pod: pod.name, reason: pod.lastError });
+        if (error instanceof InterceptorError && isFinal(error)) this.#fatal = error;
+      }
+      this.#changed();
+      await pause(backoffMs(attempt++), signal);
+    }
+    this.#changed();
+  }
+
+  async #connect(pod: Following, signal: AbortSignal): Promise<AgentTunnel> {
+    const { access, namespace, identity, key, log } = this.#options;
+    const config = agentConfig(pod.object);
+    if (config === undefined)
+      throw new InterceptorError('INTERNAL', `pod/${pod.name} has an agent without configuration`);
+    const tunnel = await this.#carriers.connect((carrier) =>
+      connectAgentTunnel({
+        access,
+        address: { namespace, pod: pod.name, tunnelPort: config.tunnelPort },
+        key,
+        identity,
+        carrier,
+        onOpen: this.#options.onStream,
+        onEvent: (event) => {
+          if (event.event === 'evicted') this.#options.onEvicted(event.by);
+          if (event.event === 'proved') this.#options.onProved(event.nonce);
+        },
+        log,
+        signal,
+      }),
+    );
+    try {
+      await this.#claim(tunnel);
+    } catch (error) {
+      await tunnel.close();
+      throw error;
+    }
+    pod.tunnel = tunnel;
+    pod.lastError = undefined;
+    const connected = this.tunnels.length;
+    const wanted = Math.max(this.#wanted, connected);
+    this.#options.report({ event: 'connected', pod: pod.name, connected, wanted, carrier: tunnel.carrier });
+    this.#changed();
+    return tunnel;
+  }
+
+  /** One after the other: of two sessions that start together, the one that gets the first pod gets them all. */
+  async #claim(tunnel: AgentTunnel): Promise<void> {
+    const turn = this.#claiming.then(async () => {
+      const { appPorts, replaces } = this.#options;
+      try {
+        await tunnel.control.request('claim', { appPorts, replaces });
+      } catch (error) {
+        if (error instanceof RequestRefused && error.refusal.code === 'TARGET_IN_USE')
+          throw inUse(this.#options.workload, error.refusal.holder);
+        throw error;
+      }
+      for (const [appPort, to] of this.#routes)
+        if (to === 'laptop') await tunnel.control.request('route', { appPort, to });
+    });
+    this.#claiming = turn.catch(() => {});
+    await turn;
+  }
+
+  async #until(reached: () => boolean, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      if (this.#fatal !== undefined) throw this.#fatal;
+      if (reached()) return;
+      if (signal.aborted) throw signal.reason;
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#waiters.delete(wake);
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#waiters.add(wake);
+        signal.addEventListener('abort', wake, { once: true });
+      });
+    }
+  }
+
+  #changed(): void {
+    for (const wake of [...this.#waiters]) wake();
+  }
+}
+
+/** Errors that dialling again does not cure. */
+function isFinal(error: InterceptorError): boolean {
+  const final: readonly string[] = ['TARGET_IN_USE', 'TUNNEL_VERSION', 'TUNNEL_UNAUTHENTICATED', 'CLUSTER_FORBIDDEN'];
+  return final.includes(error.code);
+}
+
+function inUse(workload: string, holder: Holder | undefined): InterceptorError {
+  const who = holder === undefined ? 'another session' : whoIs(holder);
+  const since = holder === undefined ? '' : ` since ${new Date(holder.sinceMs).toISOString().replace(/\.\d+Z$/, 'Z')}`;
+  return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}`, {
+    hint: `ask them to end it, or end it yourself: intercept leave ${workload}`,
+  });
+}
+
+/** The Secret's key as the handshake takes it. */
+export function agentKey(credentials: AgentCredentials): Uint8Array {
+  return Buffer.from(credentials.key, 'base64url');
+}
+
+/** Whether a pod was made from a template with this install's agent: it mounts the install's Secret. */
+export function podUsesInstall(pod: KubeObject, record: InstallRecord): boolean {
+  const volumes: unknown[] = isRecord(pod.spec) && Array.isArray(pod.spec.volumes) ? pod.spec.volumes : [];
+  return volumes.some(
+    (volume) => isRecord(volume) && isRecord(volume.secret) && volume.secret.secretName === record.secret,
+  );
+}
+
+/** The agent's configuration in a pod's spec, or undefined where the pod has no agent. */
+export function agentConfig(pod: KubeObject): AgentConfig | undefined {
+  const { spec } = pod;
+  const containers: unknown[] = isRecord(spec) && Array.isArray(spec.containers) ? spec.containers : [];
+  for (const container of containers) {
+    if (!isRecord(container) || container.name !== AGENT_CONTAINER || !Array.isArray(container.env)) continue;
+    const entry: unknown = container.env.find(
+      (variable: unknown) => isRecord(variable) && variable.name === AGENT_CONFIG_ENV,
+    );
+    if (isRecord(entry) && typeof entry.value === 'string') return parseAgentConfig(entry.value);
+  }
+  return undefined;
+}
+
+function agentRuns(pod: KubeObject): boolean {
+  if (agentConfig(pod) === undefined || !isRecord(pod.status) || !Array.isArray(pod.status.containerStatuses))
+    return false;
+  return pod.status.containerStatuses.some(
+    (status: unknown) =>
+      isRecord(status) &&
+      status.name === AGENT_CONTAINER &&
+      isRecord(status.state) &&
+      status.state.running !== undefined,
+  );
+}
+
+function isReady(pod: KubeObject): boolean {
+  if (!isServing(pod) || !isRecord(pod.status) || !Array.isArray(pod.status.conditions)) return false;
+  return pod.status.conditions.some(
+    (condition: unknown) => isRecord(condition) && condition.type === 'Ready' && condition.status === 'True',
+  );
+}
+
+function isServing(pod: KubeObject): boolean {
+  return pod.metadata.deletionTimestamp === undefined;
+}

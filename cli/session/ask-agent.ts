@@ -1,0 +1,69 @@
+import { errorText } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { ControlMethod, ControlMethods, SessionIdentity } from '../../src/protocol/control.ts';
+import { readCredentials } from '../kube/apply.ts';
+import { type KubeClient, resourcePath } from '../kube/client.ts';
+import { isPodReady, labelSelectorText, type Pod, type Workload } from '../kube/objects.ts';
+import type { InstallRecord } from '../kube/record.ts';
+import { connectAgentTunnel } from './agent-tunnel.ts';
+import { agentKey, podUsesInstall } from './agents.ts';
+import { CarrierChoice } from './carriers.ts';
+
+const ASK_DEADLINE_MS = 5_000;
+
+/**
+ * Asks every agent of an install one question over a tunnel of its own, without claiming anything.
+ * @returns the answers of those that could be reached in ASK_DEADLINE_MS; none where the Secret is gone
+ */
+export async function askAgents<M extends ControlMethod>(
+  client: KubeClient,
+  workload: Workload,
+  record: InstallRecord,
+  identity: SessionIdentity,
+  question: { readonly method: M; readonly params: ControlMethods[M]['params'] },
+  log: Log,
+): Promise<ControlMethods[M]['result'][]> {
+  const namespace = workload.metadata.namespace ?? client.access.namespace;
+  const signal = AbortSignal.timeout(ASK_DEADLINE_MS);
+  const carriers = new CarrierChoice('auto');
+  try {
+    const [credentials, pods] = await Promise.all([
+      readCredentials(client, namespace, record, { signal }),
+      client.list<Pod>(resourcePath({ apiVersion: 'v1', resource: 'pods', namespace }), {
+        labelSelector: labelSelectorText(workload.spec.selector),
+        signal,
+      }),
+    ]);
+    const ready = pods.items.filter((pod) => podUsesInstall(pod, record) && isPodReady(pod));
+    const answers = await Promise.allSettled(
+      ready.map(async (pod) => {
+        const tunnel = await carriers.connect((carrier) =>
+          connectAgentTunnel({
+            access: client.access,
+            address: { namespace, pod: pod.metadata.name, tunnelPort: record.tunnelPort },
+            key: agentKey(credentials),
+            identity,
+            carrier,
+            onOpen: (stream) => stream.refuse('refused'),
+            onEvent: () => {},
+            log,
+            signal,
+          }),
+        );
+        try {
+          return await tunnel.control.request(question.method, question.params, { timeoutMs: ASK_DEADLINE_MS });
+        } finally {
+          await tunnel.close();
+        }
+      }),
+    );
+    return answers.flatMap((answer) => {
+      if (answer.status === 'fulfilled') return [answer.value];
+      log.debug('agent did not answer', { method: question.method, reason: errorText(answer.reason) });
+      return [];
+    });
+  } catch (error) {
+    log.debug('agents cannot be asked', { method: question.method, reason: errorText(error) });
+    return [];
+  }
+}

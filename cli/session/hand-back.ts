@@ -1,0 +1,115 @@
+import { InterceptorError } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { AgentStatus, Holder, SessionIdentity } from '../../src/protocol/control.ts';
+import { readInstall } from '../kube/annotation.ts';
+import { isNotFound, type KubeClient, resourcePath } from '../kube/client.ts';
+import { type Workload, type WorkloadRef, workloadResource, workloadText } from '../kube/objects.ts';
+import { type RestoreStep, restore } from '../kube/restore.ts';
+import type { Report } from '../ui/events.ts';
+import { askAgents } from './ask-agent.ts';
+import { whoIs } from './identity.ts';
+
+export interface HandBackOptions {
+  readonly client: KubeClient;
+  readonly ref: WorkloadRef;
+  readonly identity: SessionIdentity;
+  /** Sessions that do not count as somebody else's: the caller's own, dead ones. */
+  readonly ownSessions: readonly string[];
+  /** The session was started with --keep-agent. */
+  readonly keepAgent: boolean;
+  /** Take the agent out whoever uses it, kept or not: `intercept leave`. */
+  readonly always: boolean;
+  readonly report: Report;
+  readonly log: Log;
+  /** What the agents say, where the caller has tunnels; else they are dialled. */
+  readonly statuses?: readonly AgentStatus[];
+  /** Aborted: stop waiting. */
+  readonly signal?: AbortSignal;
+}
+
+/** Restores a workload at the end of a session, unless somebody else still uses its agent or it is to be kept. */
+export async function handBack(options: HandBackOptions): Promise<'restored' | 'kept' | 'nothing'> {
+  const { client, ref, report } = options;
+  const name = workloadText(ref);
+  const workload = await readWorkload(client, ref);
+  const install = workload === undefined ? undefined : readInstall(workload);
+  if (!options.always && workload !== undefined && install?.state === 'installed') {
+    if (options.keepAgent || install.record.keepAgent) {
+      report({ event: 'agent-kept', workload: name, reason: '--keep-agent' });
+      return 'kept';
+    }
+    const statuses =
+      options.statuses ??
+      (await askAgents(
+        client,
+        workload,
+        install.record,
+        options.identity,
+        { method: 'status', params: {} },
+        options.log,
+      ));
+    const [holder] = otherHolders(statuses, options.ownSessions);
+    if (holder !== undefined) {
+      report({ event: 'agent-kept', workload: name, reason: `${whoIs(holder)} uses it` });
+      return 'kept';
+    }
+  }
+  const result = await restore(client, ref, {
+    onProgress: (step) => reportStep(report, step),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  if (result.outcome === 'nothing') return 'nothing';
+  report({ event: 'restored', workload: name });
+  return 'restored';
+}
+
+/** Sessions of others that hold a claim, connected or within their grace. */
+export function otherHolders(statuses: readonly AgentStatus[], own: readonly string[]): Holder[] {
+  return statuses.flatMap((status) => status.sessions).filter((session) => !own.includes(session.sessionId));
+}
+
+/** @returns undefined when it does not exist */
+export async function readWorkload(client: KubeClient, ref: WorkloadRef): Promise<Workload | undefined> {
+  try {
+    return await client.get<Workload>(
+      resourcePath({
+        apiVersion: 'apps/v1',
+        resource: workloadResource(ref.kind),
+        namespace: ref.namespace,
+        name: ref.name,
+      }),
+    );
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** What a failed restore means to the user. */
+export function restoreFailed(ref: WorkloadRef, cause: unknown): InterceptorError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new InterceptorError('RESTORE_INCOMPLETE', `${workloadText(ref)} is not restored yet: ${why}`, {
+    hint: `the app answers its traffic; finish with: intercept leave ${workloadText(ref)} -n ${ref.namespace}`,
+    cause,
+  });
+}
+
+function reportStep(report: Report, step: RestoreStep): void {
+  switch (step.step) {
+    case 'service':
+      report({ event: 'restoring', step: `service/${step.service}` });
+      return;
+    case 'workload':
+      report({ event: 'restoring', step: 'pod template' });
+      return;
+    case 'rollout': {
+      const why = step.waitingFor === undefined ? '' : ` (${step.waitingFor})`;
+      report({ event: 'restoring', step: `pods ${step.updatedReady}/${step.wanted}${why}` });
+      return;
+    }
+    case 'cleaned':
+      return;
+    default:
+      step satisfies never;
+  }
+}

@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto';
+import { errorText } from '../../src/errors.ts';
+import type { Service } from '../kube/objects.ts';
+import type { PortChoice } from '../kube/ports.ts';
+import type { AgentTunnel } from './agent-tunnel.ts';
+import { pause } from './backoff.ts';
+
+/** kube-proxy may take a moment to follow the endpoints; on a large cluster seconds. */
+const PROOF_DEADLINE_MS = 15_000;
+const PROOF_TRY_MS = 2_000;
+const PROOF_POLL_MS = 50;
+
+export type ProofResult =
+  | { readonly proved: true; readonly from: number; readonly pod: string }
+  | { readonly proved: false; readonly reason: string };
+
+/**
+ * Sends a request through the Service from every agent's pod, so from every node that has one, until an agent has
+ * answered each. The answer cannot come from anybody without the Secret.
+ * @param tunnels the agents at this moment
+ */
+export async function proveThroughService(
+  tunnels: readonly AgentTunnel[],
+  service: Service,
+  choice: PortChoice,
+  signal: AbortSignal,
+): Promise<ProofResult> {
+  const host = service.spec.clusterIP;
+  if (host === undefined || host === '' || host === 'None')
+    return { proved: false, reason: `service/${service.metadata.name} has no cluster IP to send a request to` };
+  const nonce = randomBytes(16).toString('hex');
+  await Promise.all(
+    tunnels.map((tunnel) => tunnel.control.request('expectProof', { nonce, ttlMs: PROOF_DEADLINE_MS + PROOF_TRY_MS })),
+  );
+  const deadline = Date.now() + PROOF_DEADLINE_MS;
+  const proofs = await Promise.all(
+    tunnels.map((tunnel) =>
+      proveFrom(tunnel, { nonce, host, port: choice.servicePort, timeoutMs: PROOF_TRY_MS }, deadline, signal),
+    ),
+  );
+  await Promise.allSettled(tunnels.map((tunnel) => tunnel.control.request('expectProof', { nonce, ttlMs: 0 })));
+  const failed = proofs.find((proof) => !proof.proved);
+  if (failed !== undefined) return failed;
+  const [first] = proofs;
+  return first?.proved === true
+    ? { ...first, from: proofs.length }
+    : { proved: false, reason: 'no agent is connected' };
+}
+
+async function proveFrom(
+  tunnel: AgentTunnel,
+  params: { nonce: string; host: string; port: number; timeoutMs: number },
+  deadline: number,
+  signal: AbortSignal,
+): Promise<ProofResult> {
+  for (;;) {
+    try {
+      const { pod } = await tunnel.control.request('prove', params);
+      return { proved: true, from: 1, pod };
+    } catch (error) {
+      if (Date.now() >= deadline || signal.aborted)
+        return { proved: false, reason: `from pod/${tunnel.pod}: ${errorText(error)}` };
+    }
+    await pause(PROOF_POLL_MS, signal);
+  }
+}

@@ -1,0 +1,340 @@
+import { InterceptorError } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { AgentStatus, SessionIdentity } from '../../src/protocol/control.ts';
+import { TaskGroup } from '../../src/task-group.ts';
+import { type Installed, install, retargetService } from '../kube/apply.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { type Service, type WorkloadRef, workloadText } from '../kube/objects.ts';
+import type { InstallRequest } from '../kube/plan.ts';
+import { waitForRollout } from '../kube/rollout.ts';
+import type { PortReport, Report } from '../ui/events.ts';
+import type { AgentTunnel } from './agent-tunnel.ts';
+import { Agents, agentKey, podUsesInstall } from './agents.ts';
+import { pause } from './backoff.ts';
+import type { TunnelOption } from './carriers.ts';
+import { Command, type CommandEnd } from './command.ts';
+import { removeEnvFile, writeEnvFile } from './env-file.ts';
+import { commandEnvironment, selectVariables } from './environment.ts';
+import { followObjects } from './follow-objects.ts';
+import type { Guardian } from './guardian.ts';
+import { handBack, restoreFailed } from './hand-back.ts';
+import type { Leave, Leaving } from './leaving.ts';
+import type { ProcessPort } from './process-port.ts';
+import { proveThroughService } from './proof.ts';
+import type { SessionStatus } from './status.ts';
+
+/** Agents that do not answer must not hold up the end; they notice the lost tunnel by themselves. */
+const GIVE_BACK_DEADLINE_MS = 1_000;
+/** Connections that are busy when the session ends may go on for this long. */
+const DRAIN_DEADLINE_MS = 5_000;
+
+export interface SessionOptions {
+  readonly client: KubeClient;
+  readonly identity: SessionIdentity;
+  readonly ref: WorkloadRef;
+  readonly service: Service;
+  readonly request: InstallRequest;
+  readonly ports: (setRoute: ProcessPortRoute) => readonly ProcessPort[];
+  readonly replaces: readonly string[];
+  readonly tunnel: TunnelOption;
+  readonly command: readonly string[] | undefined;
+  readonly env: Readonly<Record<string, string>>;
+  readonly envFile: string | undefined;
+  readonly keepAgent: boolean;
+  readonly listenTimeoutMs: number;
+  readonly startedAt: number;
+  readonly leaving: Leaving;
+  readonly guardian: Guardian;
+  readonly report: Report;
+  readonly log: Log;
+}
+
+export type ProcessPortRoute = (appPort: number, to: 'laptop' | 'app') => Promise<void>;
+
+/** One running intercept: brings the agent in, moves the traffic, and gives everything back at the end. */
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #ports: readonly ProcessPort[];
+  readonly #tasks = new TaskGroup();
+  readonly #following = new AbortController();
+  readonly #watching = new AbortController();
+  #state: SessionStatus['state'] = 'starting';
+  #waitingFor: string | undefined = 'the cluster';
+  #agents: Agents | undefined;
+  #installed: Installed | undefined;
+  #command: Command | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#ports = options.ports(async (appPort, to) => await this.#agents?.setRoute(appPort, to));
+  }
+
+  get status(): SessionStatus {
+    const pods = (this.#agents?.tunnels ?? []).map(({ pod, carrier, mux }) => ({
+      pod,
+      carrier,
+      ...(mux.roundTripMs === undefined ? {} : { roundTripMs: mux.roundTripMs }),
+    }));
+    const waitingFor = this.#waitingFor ?? this.#agents?.uncovered;
+    const ports = this.#ports.map((port) => port.status);
+    return { state: this.#state, ports, pods, ...(waitingFor === undefined ? {} : { waitingFor }) };
+  }
+
+  /**
+   * Runs until the command ends or somebody asks to leave; then restores.
+   * @returns the exit code
+   * @throws InterceptorError what made it impossible, after everything was given back
+   */
+  async run(): Promise<number> {
+    const { leaving } = this.#options;
+    this.#start().catch((error: unknown) => {
+      leaving.ask({ reason: 'it failed', exitCode: 1, error });
+    });
+    const leave = await leaving.asked;
+    const commandEnd = await this.#end(leave);
+    if (leave.error !== undefined) throw leave.error;
+    return commandEnd?.exitCode ?? leave.exitCode;
+  }
+
+  async #start(): Promise<void> {
+    const { client, request, ref, report, leaving } = this.#options;
+    const { signal } = leaving;
+    const installed = await install(client, request, { signal });
+    this.#installed = installed;
+    for (const message of installed.warnings) report({ event: 'warning', message });
+    const workload = workloadText(ref);
+    if (installed.reused) report({ event: 'agent-present', workload });
+    else report({ event: 'patched', workload, agentImage: installed.record.image });
+    const agents = this.#createAgents(installed);
+    this.#agents = agents;
+    this.#watchCluster(installed, agents);
+
+    const covered = this.#untilRolledOut(installed).then(() => agents.untilCovered(signal));
+    const commanded = agents.untilConnected(signal).then((tunnel) => this.#startCommand(tunnel));
+    await Promise.all([covered, commanded]);
+    const service = await retargetService(client, ref, installed.record, { signal });
+    if (service !== undefined) report({ event: 'retargeted', service: service.metadata.name });
+    await this.#moveTraffic(signal);
+    await this.#prove(agents, service ?? this.#options.service, signal);
+    this.#state = 'ready';
+    this.#waitingFor = undefined;
+    report({
+      event: 'ready',
+      namespace: ref.namespace,
+      workload,
+      service: this.#options.service.metadata.name,
+      ports: this.#ports.map((port): PortReport => port.describe),
+      pods: agents.tunnels.length,
+      elapsedMs: Math.round(performance.now() - this.#options.startedAt),
+    });
+  }
+
+  #createAgents(installed: Installed): Agents {
+    const { client, identity, ref, tunnel, replaces, report, log, leaving } = this.#options;
+    return new Agents({
+      access: client.access,
+      namespace: ref.namespace,
+      workload: workloadText(ref),
+      identity,
+      tunnel,
+      appPorts: this.#ports.map((port) => port.choice.appPort),
+      replaces,
+      key: agentKey(installed.credentials),
+      wanted: installed.workload.spec.replicas ?? 1,
+      belongs: (pod) => podUsesInstall(pod, installed.record),
+      onStream: (stream, info) => {
+        const port = this.#ports.find(({ choice }) => choice.appPort === info.port);
+        if (port === undefined) stream.refuse('refused');
+        else port.take(stream);
+      },
+      onEvicted: (by) => leaving.ask({ reason: `${by} ran intercept leave`, exitCode: 0 }),
+      report,
+      log,
+    });
+  }
+
+  /** Follows the pods, and notices when somebody takes the agent out or deletes the workload. */
+  #watchCluster(installed: Installed, agents: Agents): void {
+    const { client, ref, log, leaving } = this.#options;
+    const signal = this.#watching.signal;
+    this.#tasks.add(
+      followObjects(
+        client,
+        { ref, workload: installed.workload, record: installed.record, signal, log },
+        {
+          onPod: (type, pod) => agents.see(type, pod),
+          onWanted: (replicas) => agents.setWanted(replicas),
+          onGone: (reason) => leaving.ask({ reason, exitCode: 0 }),
+        },
+      ),
+    );
+  }
+
+  async #untilRolledOut(installed: Installed): Promise<void> {
+    const { client, ref, report, leaving } = this.#options;
+    const { generation } = installed.workload.metadata;
+    await waitForRollout(client, ref, {
+      signal: leaving.signal,
+      ...(generation === undefined ? {} : { generation }),
+      onProgress: ({ updatedReady, wanted, waitingFor }) => {
+        this.#waitingFor = waitingFor ?? `pods ${updatedReady}/${wanted}`;
+        report({ event: 'rollout', ready: updatedReady, wanted });
+        if (waitingFor !== undefined && updatedReady < wanted) report({ event: 'waiting', for: waitingFor });
+      },
+    });
+  }
+
+  async #startCommand(tunnel: AgentTunnel): Promise<void> {
+    const { command, env, envFile, report, leaving, guardian } = this.#options;
+    if (command === undefined && envFile === undefined) return;
+    const { variables } = await tunnel.control.request('environment', {});
+    if (envFile !== undefined) await writeEnvFile(envFile, { ...selectVariables(variables), ...env });
+    if (command === undefined || leaving.isAsked) return;
+    const started = await Command.start(command, commandEnvironment(process.env, variables, env));
+    this.#command = started;
+    guardian.setCommand(started.pid);
+    report({ event: 'command-started', pid: started.pid });
+    void started.ended.then((end) => leaving.ask({ reason: `the command ${end.text}`, exitCode: end.exitCode }));
+  }
+
+  /** Resolves once every port's process listens and the agents hand over to it; from then on routes follow the process. */
+  async #moveTraffic(signal: AbortSignal): Promise<void> {
+    const { command, listenTimeoutMs } = this.#options;
+    this.#waitingFor = `a process on ${this.#ports.map((port) => port.address).join(', ')}`;
+    const moved = Promise.all(
+      this.#ports.map(
+        (port) =>
+          new Promise<void>((resolve) => {
+            this.#tasks.add(port.follow(this.#following.signal, { expected: command !== undefined, onFirst: resolve }));
+          }),
+      ),
+    );
+    const stopped = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    const timer = command === undefined ? undefined : this.#listenDeadline(listenTimeoutMs);
+    try {
+      await Promise.race([moved, stopped, ...(timer === undefined ? [] : [timer.expired])]);
+    } finally {
+      timer?.cancel();
+    }
+  }
+
+  #listenDeadline(timeoutMs: number): { expired: Promise<never>; cancel: () => void } {
+    let cancel = (): void => {};
+    const expired = new Promise<never>((_, reject) => {
+      const timer = setTimeout(() => {
+        const missing = this.#ports.filter((port) => !port.status.listening).map((port) => port.address);
+        const text = `the command has not listened on ${missing.join(', ')} within ${timeoutMs / 1000} s`;
+        const hint = 'check the port in --port <local>, or give it more time: --listen-timeout <seconds>';
+        reject(new InterceptorError('PROCESS_NOT_LISTENING', text, { hint }));
+      }, timeoutMs);
+      cancel = () => clearTimeout(timer);
+    });
+    return { expired, cancel };
+  }
+
+  async #prove(agents: Agents, service: Service, signal: AbortSignal): Promise<void> {
+    const { report } = this.#options;
+    this.#waitingFor = 'a request through the Service';
+    for (const { choice } of this.#ports) {
+      const proof = await proveThroughService(agents.tunnels, service, choice, signal);
+      if (signal.aborted) throw signal.reason;
+      if (proof.proved) report({ event: 'proved', servicePort: choice.servicePort, from: proof.from, pod: proof.pod });
+      else
+        report({
+          event: 'warning',
+          message: `port ${choice.servicePort} could not be proved through the Service: ${proof.reason}`,
+        });
+    }
+  }
+
+  async #end(leave: Leave): Promise<CommandEnd | undefined> {
+    const { report, leaving, guardian, envFile } = this.#options;
+    this.#state = 'leaving';
+    this.#waitingFor = undefined;
+    if (leave.error === undefined) report({ event: 'leaving', reason: leave.reason });
+    this.#following.abort();
+    await Promise.race([
+      Promise.all(this.#ports.map((port) => port.giveBack())),
+      pause(GIVE_BACK_DEADLINE_MS, leaving.forced),
+    ]);
+    const commandEnd = await this.#endCommand(leave);
+    await Promise.race([
+      Promise.all(this.#ports.map((port) => port.drain(DRAIN_DEADLINE_MS))),
+      pause(DRAIN_DEADLINE_MS, leaving.forced),
+    ]);
+    const statuses = await this.#askOthers();
+    await this.#agents?.release();
+    this.#watching.abort();
+    await this.#agents?.close();
+    await Promise.all(this.#ports.map((port) => port.close()));
+    await this.#tasks.close();
+    if (envFile !== undefined) await removeEnvFile(envFile);
+    try {
+      await this.#handBack(leave, statuses);
+      guardian.done();
+    } catch (cause) {
+      // The guardian goes on trying; the user reads what is left and why.
+      guardian.handOver();
+      if (leaving.forced.aborted) {
+        report({ event: 'warning', message: 'forced: the rest is restored in the background' });
+        return commandEnd;
+      }
+      const error = restoreFailed(this.#options.ref, cause);
+      if (leave.error === undefined) throw error;
+      report({ event: 'warning', message: error.message });
+    }
+    return commandEnd;
+  }
+
+  async #endCommand(leave: Leave): Promise<CommandEnd | undefined> {
+    const command = this.#command;
+    if (command === undefined) return undefined;
+    const { forced } = this.#options.leaving;
+    // A Ctrl-C on a terminal has reached the command too: it is in the same process group.
+    if (leave.signal !== 'SIGINT' || process.stdin.isTTY !== true) command.signal(leave.signal ?? 'SIGTERM');
+    const force = (): void => void command.killTree();
+    if (forced.aborted) force();
+    else forced.addEventListener('abort', force, { once: true });
+    return await command.ended;
+  }
+
+  /** Who else uses the agents, asked while the tunnels are still up. */
+  async #askOthers(): Promise<AgentStatus[]> {
+    const answers = await Promise.allSettled(
+      (this.#agents?.tunnels ?? []).map((tunnel) =>
+        tunnel.control.request('status', {}, { timeoutMs: GIVE_BACK_DEADLINE_MS }),
+      ),
+    );
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  }
+
+  async #handBack(leave: Leave, statuses: readonly AgentStatus[]): Promise<void> {
+    const { client, ref, identity, keepAgent, report, log, leaving, replaces } = this.#options;
+    const inUse = leave.error instanceof InterceptorError && leave.error.code === 'TARGET_IN_USE';
+    // Nothing of ours is there, or it is somebody else's.
+    if (
+      inUse ||
+      (this.#installed === undefined && leave.error instanceof InterceptorError && isBeforePatch(leave.error))
+    )
+      return;
+    await handBack({
+      client,
+      ref,
+      identity,
+      ownSessions: [identity.sessionId, ...replaces],
+      keepAgent: keepAgent && leave.error === undefined,
+      always: false,
+      report,
+      log,
+      ...(statuses.length === 0 ? {} : { statuses }),
+      signal: leaving.forced,
+    });
+  }
+}
+
+/** Refusals that come before anything was written. */
+function isBeforePatch(error: InterceptorError): boolean {
+  return error.code.startsWith('USAGE_') || error.code.startsWith('TARGET_');
+}

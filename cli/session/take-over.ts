@@ -1,0 +1,60 @@
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorText } from '../../src/errors.ts';
+import { createLog, jsonLines } from '../../src/log.ts';
+import { KubeClient } from '../kube/client.ts';
+import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import type { WorkloadKind } from '../kube/objects.ts';
+import { backoffMs, pause } from './backoff.ts';
+import { kill } from './command.ts';
+import type { GuardianTask } from './guardian.ts';
+import { handBack, readWorkload } from './hand-back.ts';
+import { newIdentity } from './identity.ts';
+import { privateFolder, removeSessionRecord, stateFolder } from './state-files.ts';
+
+/** The guardian gives up after this long; the next `intercept` in the namespace restores then. */
+const GIVE_UP_AFTER_MS = 30 * 60_000;
+
+/** What the guardian does for a session that is gone: ends its command, restores its workload, removes its files. */
+export async function takeOver(task: GuardianTask, commandPid: number | undefined): Promise<void> {
+  if (commandPid !== undefined) kill(commandPid, 'SIGTERM');
+  await privateFolder(stateFolder());
+  const file = join(stateFolder(), 'guardian.log');
+  const lines: string[] = [];
+  const log = createLog('debug', jsonLines({ write: (line) => lines.push(line) }));
+  log.info('session is gone, restoring', {
+    workload: `${task.workloadKind}/${task.workloadName}`,
+    namespace: task.namespace,
+  });
+  const giveUpAt = Date.now() + GIVE_UP_AFTER_MS;
+  for (let attempt = 0; Date.now() < giveUpAt; attempt++) {
+    try {
+      await restoreFor(task, log);
+      break;
+    } catch (error) {
+      log.warn('restore failed, trying again', { reason: errorText(error) });
+      await pause(backoffMs(attempt), new AbortController().signal);
+    }
+  }
+  await removeSessionRecord(task);
+  await appendFile(file, lines.join(''), { mode: 0o600 });
+}
+
+async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>): Promise<void> {
+  const access = await loadKubeConfig({ kubeconfig: task.kubeconfig, context: task.context });
+  await using client = await KubeClient.connect(access);
+  const ref = { kind: task.workloadKind as WorkloadKind, namespace: task.namespace, name: task.workloadName };
+  const workload = await readWorkload(client, ref);
+  if (workload !== undefined && workload.metadata.uid !== task.workloadUid) return; // made anew by somebody else
+  const identity = newIdentity();
+  await handBack({
+    client,
+    ref,
+    identity,
+    ownSessions: [task.sessionId, identity.sessionId],
+    keepAgent: task.keepAgent,
+    always: false,
+    report: (event) => log.info(event.event, {}),
+    log,
+  });
+}

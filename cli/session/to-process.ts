@@ -1,0 +1,133 @@
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../../src/log.ts';
+import type { MuxStream } from '../../src/mux/stream.ts';
+import { splice } from '../../src/net/splice.ts';
+import { TaskGroup } from '../../src/task-group.ts';
+
+/** How long a caller waits for a process that listened before and does not now: a watcher restarting it. */
+export const RESTART_HOLD_MS = 2_000;
+const RESTART_POLL_MS = 25;
+/** A connection that moved no byte for this long is ended while draining, as a server's keep-alive timeout would. */
+const IDLE_MS = 500;
+const DRAIN_POLL_MS = 100;
+
+export interface ToProcessOptions {
+  /** Tried in order; 127.0.0.1 and ::1 unless `--to` names another. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly log: Log;
+  /** The process was found not listening: the agents should hand new connections to the app. */
+  readonly onRefused: () => void;
+}
+
+interface Splice {
+  readonly stream: MuxStream;
+  readonly socket: Socket;
+  bytes: number;
+  quietSince: number;
+}
+
+/** Hands the callers' streams of one port to the process: bytes, untouched, both half-closes and resets kept. */
+export class ToProcess {
+  readonly #options: ToProcessOptions;
+  readonly #splices = new Set<Splice>();
+  readonly #tasks = new TaskGroup();
+  readonly #abort = new AbortController();
+  #listened = false;
+
+  constructor(options: ToProcessOptions) {
+    this.#options = options;
+  }
+
+  get openConnections(): number {
+    return this.#splices.size;
+  }
+
+  /** Takes a stream the agent opened; refuses it (the app answers) when the process cannot be reached. */
+  take(stream: MuxStream): void {
+    this.#tasks.add(this.#serve(stream));
+  }
+
+  async #serve(stream: MuxStream): Promise<void> {
+    stream.on('error', () => {}); // told by splice, or the caller is gone before the process was reached
+    const socket = await this.#dial(stream);
+    if (socket === undefined) {
+      stream.refuse('refused');
+      this.#options.onRefused();
+      return;
+    }
+    if (stream.destroyed) {
+      socket.resetAndDestroy();
+      return;
+    }
+    stream.accept();
+    const entry: Splice = { stream, socket, bytes: 0, quietSince: Date.now() };
+    this.#splices.add(entry);
+    try {
+      await splice(stream, socket, this.#abort.signal);
+    } catch (error) {
+      this.#options.log.debug('connection ended early', { reason: String(error) });
+    } finally {
+      this.#splices.delete(entry);
+    }
+  }
+
+  /** @returns the socket, or undefined when nothing listens there (any more) */
+  async #dial(stream: MuxStream): Promise<Socket | undefined> {
+    const giveUpAt = Date.now() + (this.#listened ? RESTART_HOLD_MS : 0);
+    for (;;) {
+      for (const host of this.#options.hosts) {
+        const socket = await dialOnce(host, this.#options.port);
+        if (socket === undefined) continue;
+        this.#listened = true;
+        return socket;
+      }
+      if (Date.now() >= giveUpAt || stream.destroyed || this.#abort.signal.aborted) return undefined;
+      await delay(RESTART_POLL_MS);
+    }
+  }
+
+  /** Ends idle connections and waits for the busy ones, at most `deadlineMs`; then resets what is left. */
+  async drain(deadlineMs: number): Promise<void> {
+    const endAt = Date.now() + deadlineMs;
+    while (this.#splices.size > 0 && Date.now() < endAt) {
+      for (const entry of this.#splices) this.#endIfIdle(entry);
+      await delay(DRAIN_POLL_MS);
+    }
+  }
+
+  #endIfIdle(entry: Splice): void {
+    const bytes = entry.socket.bytesRead + entry.socket.bytesWritten;
+    if (bytes !== entry.bytes) {
+      entry.bytes = bytes;
+      entry.quietSince = Date.now();
+    } else if (Date.now() - entry.quietSince >= IDLE_MS) {
+      entry.stream.end();
+      entry.socket.end();
+    }
+  }
+
+  /** Resets what is open and waits until it is gone. */
+  async close(): Promise<void> {
+    this.#abort.abort(new Error('session ended'));
+    await this.#tasks.close();
+  }
+}
+
+async function dialOnce(host: string, port: number): Promise<Socket | undefined> {
+  return await new Promise((resolve) => {
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
+    socket.once('connect', () => {
+      socket.off('error', fail);
+      socket.on('error', () => {}); // splice tells
+      resolve(socket);
+    });
+    const fail = (): void => {
+      socket.destroy();
+
+      resolve(undefined);
+    };
+    socket.once('error', fail);
+  });
+}

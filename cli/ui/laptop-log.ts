@@ -1,0 +1,13 @@
+import { createLog, type Log, silentLog } from '../../src/log.ts';
+
+/** The laptop's log: plain text on stderr with --debug, else nothing (what users need is an event or an error). */
+export function laptopLog(debug: boolean): Log {
+  if (!debug) return silentLog;
+  return createLog('debug', (level, message, fields) => {
+    const rest = Object.entries(fields)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => ` ${name}=${String(value)}`)
+      .join('');
+    process.stderr.write(`${level}: ${message}${rest}\n`);
+  });
+}

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { test } from 'vitest';
+import { isListening, parseListeners, parseToOption, untilListening } from '../../../cli/session/listening.ts';
+import { InterceptorError } from '../../../src/errors.ts';
+
+const HEADER = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';
+const line = (local: string, state: string): string =>
+  `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n`;
+
+test('a listener on the wildcard, on 127.0.0.0/8 and on their IPv6 forms counts', () => {
+  const table =
+    HEADER +
+    line('00000000:0BB8', '0A') +
+    line('0100007F:0BB9', '0A') +
+    line('0200007F:0BBA', '0A') +
+    line('00000000000000000000000000000000:0BBB', '0A') +
+    line('00000000000000000000000001000000:0BBC', '0A') +
+    line('0000000000000000FFFF00000100007F:0BBD', '0A');
+  assert.deepEqual(parseListeners(table), [3000, 3001, 3002, 3003, 3004, 3005]);
+});
+
+test('a connection in another state and a listener on another interface do not count', () => {
+  assert.deepEqual(parseListeners(HEADER + line('0100007F:0BB8', '01') + line('0205A8C0:0BB8', '0A')), []);
+});
+
+test('an empty or cut table has no listeners', () => {
+  assert.deepEqual(parseListeners(''), []);
+  assert.deepEqual(parseListeners(`${HEADER}   0: 0100`), []);
+});
+
+test('a server is seen as soon as it listens, and makes no connection to it', async () => {
+  const server = createServer();
+  let connections = 0;
+  server.on('connection', () => connections++);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const { port } = address;
+  await untilListening({ host: '127.0.0.1', port }, AbortSignal.timeout(5_000));
+  assert.equal(await isListening({ host: '127.0.0.1', port }), true);
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  assert.equal(await isListening({ host: '127.0.0.1', port }), false);
+  assert.equal(connections, 0);
+});
+
+test('waiting for a listener ends with the reason of its signal', async () => {
+  const gone = new Error('gone');
+  await assert.rejects(untilListening({ host: '127.0.0.1', port: 1 }, AbortSignal.abort(gone)), gone);
+});
+
+test('--to takes a host, a host with a port, and IPv6 in brackets', () => {
+  assert.deepEqual(parseToOption('box'), { host: 'box', port: undefined });
+  assert.deepEqual(parseToOption('127.0.0.2:81'), { host: '127.0.0.2', port: 81 });
+  assert.deepEqual(parseToOption('[::1]:3000'), { host: '::1', port: 3000 });
+});
+
+test.each(['', ':80', 'a:b', 'a:70000', 'a:0', '[::1', '::1'])('--to %j is refused', (text) => {
+  assert.throws(
+    () => parseToOption(text),
+    (error) => error instanceof InterceptorError && error.code === 'USAGE_BAD_OPTION',
+  );
+});
