@@ -1,14 +1,14 @@
 import type { Change } from './changes.ts';
 import type { WorkloadKind } from './objects.ts';
 
-/** One intercepted port of the Service, as installed. */
+/** One intercepted target (name or number) of the Service's ports, as installed. Several may share an appPort. */
 export interface RouteRecord {
   /** The agent's port in the pod. */
   readonly port: number;
   /** The app's port in the pod; what claims and routes of the tunnel name. */
   readonly appPort: number;
-  /** The Service's port. */
-  readonly servicePort: number;
+  /** The Service's ports that lead here. */
+  readonly servicePorts: readonly number[];
   /** Set when the Service's targetPort is this name, which the agent has taken over; else the Service is retargeted. */
   readonly targetName?: string;
 }

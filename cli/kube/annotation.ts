@@ -1,0 +1,142 @@
+import { errorText, InterceptorError } from '../../src/errors.ts';
+import { isPort } from '../../src/protocol/agent-config.ts';
+import { isRecord } from '../../src/protocol/control.ts';
+import { type Change, type PathStep, revertChanges } from './changes.ts';
+import type { KubeObject } from './client-types.ts';
+import { AGENT_CONTAINER, INTERCEPT_ANNOTATION } from './names.ts';
+import type { Service, Workload } from './objects.ts';
+import type { InstallRecord, InstallState, RetargetRecord, RouteRecord } from './record.ts';
+
+/** All annotations of an object together may have 256 KiB (ValidateAnnotationsSize); room is left for others. */
+export const MAX_ANNOTATION_BYTES = 200 * 1024;
+
+export const ANNOTATION_PATH: readonly PathStep[] = ['metadata', 'annotations', INTERCEPT_ANNOTATION];
+
+/** What the workload's annotation and template say about an agent of ours. */
+export function readInstall(workload: Workload): InstallState {
+  const text = workload.metadata.annotations?.[INTERCEPT_ANNOTATION];
+  if (text === undefined) return { state: 'none' };
+  let record: InstallRecord;
+  try {
+    record = parseInstallRecord(text);
+  } catch (failure) {
+    return { state: 'unreadable', reason: errorText(failure) };
+  }
+  const present = workload.spec.template.spec.containers.some(({ name }) => name === AGENT_CONTAINER);
+  return { state: present ? 'installed' : 'restoring', record };
+}
+
+/** The Service's annotation, or undefined when there is none (or none that can be read). */
+export function readRetarget(service: Service): RetargetRecord | undefined {
+  const text = service.metadata.annotations?.[INTERCEPT_ANNOTATION];
+  if (text === undefined) return undefined;
+  try {
+    return parseRetargetRecord(text);
+  } catch {
+    // not ours to judge: a newer version's record; the workload's own routes still say what to take back
+    return undefined;
+  }
+}
+
+/** The workload as it is without our agent: all changes of its annotation, which is one of them, taken back. */
+export function originalWorkload(workload: Workload): Workload {
+  const install = readInstall(workload);
+  return 'record' in install ? revertChanges(workload, install.record.changes) : workload;
+}
+
+/** The Service as it is without our retargeting. */
+export function originalService(service: Service): Service {
+  const retarget = readRetarget(service);
+  return retarget === undefined ? service : revertChanges(service, retarget.changes);
+}
+
+/**
+ * The annotation's text.
+ * @throws InterceptorError TARGET_UNSUPPORTED when it would not fit beside the object's other annotations
+ */
+export function recordText(record: InstallRecord | RetargetRecord, object: KubeObject): string {
+  const text = JSON.stringify(record);
+  if (Buffer.byteLength(text) > MAX_ANNOTATION_BYTES)
+    throw new InterceptorError(
+      'TARGET_UNSUPPORTED',
+      `the changes to "${object.metadata.name}" do not fit into an annotation (${Buffer.byteLength(text)} bytes, at most ${MAX_ANNOTATION_BYTES})`,
+    );
+  return text;
+}
+
+function parseInstallRecord(text: string): InstallRecord {
+  const value = parseObject(text);
+  const { installId, createdBy, createdAt, image, codeHash, service, container, tunnelPort } = value;
+  const { routes, configMap, secret, keepAgent, changes } = value;
+  if (!isRecord(createdBy)) throw bad('createdBy');
+  if (!isPort(tunnelPort)) throw bad('tunnelPort');
+  if (!Array.isArray(routes)) throw bad('routes');
+  return {
+    version: 1,
+    installId: stringOf(installId, 'installId'),
+    createdBy: { user: stringOf(createdBy.user, 'user'), host: stringOf(createdBy.host, 'host') },
+    createdAt: stringOf(createdAt, 'createdAt'),
+    image: stringOf(image, 'image'),
+    codeHash: stringOf(codeHash, 'codeHash'),
+    service: stringOf(service, 'service'),
+    container: stringOf(container, 'container'),
+    tunnelPort,
+    routes: routes.map(parseRoute),
+    configMap: stringOf(configMap, 'configMap'),
+    secret: stringOf(secret, 'secret'),
+    keepAgent: keepAgent === true,
+    changes: parseChanges(changes),
+  };
+}
+
+function parseRetargetRecord(text: string): RetargetRecord {
+  const { installId, workload, changes } = parseObject(text);
+  if (!isRecord(workload)) throw bad('workload');
+  const { kind, name } = workload;
+  if (kind !== 'Deployment' && kind !== 'StatefulSet') throw bad('workload kind');
+  return {
+    version: 1,
+    installId: stringOf(installId, 'installId'),
+    workload: { kind, name: stringOf(name, 'workload name') },
+    changes: parseChanges(changes),
+  };
+}
+
+function parseRoute(route: unknown): RouteRecord {
+  if (!isRecord(route)) throw bad('route');
+  const { port, appPort, servicePorts, targetName } = route;
+  if (!isPort(port) || !isPort(appPort)) throw bad('route ports');
+  if (!Array.isArray(servicePorts) || !servicePorts.every(isPort)) throw bad('route servicePorts');
+  return {
+    port,
+    appPort,
+    servicePorts,
+    ...(targetName === undefined ? {} : { targetName: stringOf(targetName, 'targetName') }),
+  };
+}
+
+function parseChanges(changes: unknown): Change[] {
+  if (!Array.isArray(changes)) throw bad('changes');
+  return changes.map((change: unknown) => {
+    if (!isRecord(change) || !Array.isArray(change.path) || change.path.length === 0) throw bad('change');
+    for (const step of change.path as unknown[])
+      if (typeof step !== 'string' && !(isRecord(step) && isRecord(step.match))) throw bad('path');
+    return change as unknown as Change;
+  });
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(text);
+  if (!isRecord(value)) throw bad('no object');
+  if (value.version !== 1) throw bad(`version ${String(value.version)}`);
+  return value;
+}
+
+function stringOf(value: unknown, what: string): string {
+  if (typeof value !== 'string') throw bad(what);
+  return value;
+}
+
+function bad(what: string): InterceptorError {
+  return new InterceptorError('INTERNAL', `annotation ${INTERCEPT_ANNOTATION}: ${what}`);
+}
