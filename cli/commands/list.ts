@@ -81,7 +81,7 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
   return {
     ...base,
     service: record.service,
-    ports: record.routes.map((route) => route.servicePort),
+    ports: record.routes.flatMap((route) => route.servicePorts),
     holders: [...holders.values()].map(whoIs),
     state: install.state === 'restoring' ? 'restoring' : holders.size > 0 ? 'intercepted' : 'agent only',
     since: holders.size > 0 ? new Date(sinceMs).toISOString() : record.createdAt,
