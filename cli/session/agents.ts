@@ -34,7 +34,6 @@ export interface AgentsOptions {
   readonly belongs: (pod: KubeObject) => boolean;
   readonly onStream: (stream: MuxStream, info: OpenInfo) => void;
   readonly onEvicted: (by: string) => void;
-  readonly onProved: (nonce: string) => void;
   readonly report: Report;
   readonly log: Log;
 }
@@ -184,7 +183,6 @@ export class Agents {
         onOpen: this.#options.onStream,
         onEvent: (event) => {
           if (event.event === 'evicted') this.#options.onEvicted(event.by);
-          if (event.event === 'proved') this.#options.onProved(event.nonce);
         },
         log,
         signal,
