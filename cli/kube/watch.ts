@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { errorText } from '../../src/errors.ts';
 import { type KubeClient, type KubeObject, withQuery } from './client.ts';
 import { delay } from './client-deadline.ts';
-import { isExpired } from './status-errors.ts';
+import { isExpired, KubeStatusError } from './status-errors.ts';
 import { readWatchEvents, type WatchLine } from './watch-lines.ts';
 
 /** The server ends a watch after this long; Kubernetes' own clients ask for 5 to 10 minutes. */
@@ -14,6 +14,8 @@ const MAX_DELAY_MS = 10_000;
 /** A watch that lived this long is healthy: the next failure starts at the first delay again. */
 const HEALTHY_AFTER_MS = 5_000;
 const MAX_OBJECTS = 50_000;
+/** Counted no further: the delay has reached its maximum long before. */
+const MAX_FAILURES = 16;
 
 export type WatchEvent<T extends KubeObject = KubeObject> =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }
@@ -95,27 +97,24 @@ class Supervisor<T extends KubeObject> {
   async *step(): AsyncGenerator<WatchEvent<T>, void, undefined> {
     const startedMs = performance.now();
     let failure: unknown;
-    let events = 0;
     try {
       if (this.#resourceVersion === undefined) yield* this.relist();
-      for await (const event of this.#watchOnce()) {
-        events += 1;
-        yield event;
-      }
+      yield* this.#watchOnce();
     } catch (error) {
       this.#options.signal.throwIfAborted();
-      // 410: the history from our version on is gone. The list that follows also waits: a server that answers 410 at once
-      // must not be asked in a loop.
-      if (isExpired(error)) this.#resourceVersion = undefined;
+      // 410: the history from our version on is gone. Other refusals (a version of before an etcd restore) are cured by a list
+      // too. The list also waits: a server that refuses at once must not be asked in a loop.
+      if (error instanceof KubeStatusError) this.#resourceVersion = undefined;
       failure = error;
     }
-    if (performance.now() - startedMs > HEALTHY_AFTER_MS || events > 0) this.#failures = 0;
-    const healthyEnd = failure === undefined && performance.now() - startedMs > HEALTHY_AFTER_MS;
-    if (healthyEnd) return; // the server's regular end: go on from the last version at once
+    const lived = performance.now() - startedMs > HEALTHY_AFTER_MS;
+    if (lived) this.#failures = 0;
+    if (lived && failure === undefined) return; // the server's regular end: go on from the last version at once
     const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures) * (0.5 + Math.random() / 2);
-    this.#failures = Math.min(this.#failures + 1, 16);
-    if (failure !== undefined && !isExpired(failure))
+    this.#failures = Math.min(this.#failures + 1, MAX_FAILURES);
+    if (failure !== undefined && !isExpired(failure)) {
       this.#options.onState?.({ state: 'reconnecting', error: failure, delayMs });
+    }
     await delay(delayMs, this.#options.signal);
   }
 
