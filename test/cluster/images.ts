@@ -111,7 +111,7 @@ async function addBase(debian: string, root: string): Promise<void> {
   await copyWithLibraries(debian, `usr/lib/${folder}/libstdc++.so.6`, root);
 }
 
-/** Not busybox-static, whose wget and nc crash in a glibc that is not the one they were built with. */
+/** A shell and its tools. Note for tests: `wget -T` of Debian's busybox crashes; use curl or Node for deadlines. */
 async function addBusybox(debian: string, root: string): Promise<void> {
   await copyWithLibraries(debian, 'bin/busybox', root);
   const applets = await run(['chroot', debian, '/bin/busybox', '--list']);

@@ -1,5 +1,6 @@
 /** `npm run cluster -- up|down|status|kubeconfig`: a real one-node Kubernetes for tests, see README's "Development". */
 import { access } from 'node:fs/promises';
+import { removeAbandonedLaptops } from './laptop-namespace.ts';
 import { type Layout, readLayout } from './layout.ts';
 import { withLock } from './lock.ts';
 import { removeNodeNamespace } from './node-namespace.ts';
@@ -41,6 +42,7 @@ async function main(command: string | undefined, layout: Layout): Promise<void> 
     case 'down':
       await requireSupportedMachine();
       await locked(() => step('remove the cluster', () => removeNodeNamespace(layout)));
+      await removeAbandonedLaptops();
       return;
     case 'status': {
       const problem = await findProblem(layout);

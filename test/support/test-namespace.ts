@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { tryRun, waitFor } from '../cluster/exec.ts';
+import type { TestCluster } from './cluster.ts';
+
+const DEVELOPER = 'developer';
+const TOKEN_SECONDS = 6 * 3600;
+
+export interface ExecResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A pod that calls the workloads under test from inside the cluster. */
+export interface Caller {
+  readonly pod: string;
+  /** Runs a command in the pod; code 137 or null after `timeoutMs`, 60 s by default. */
+  exec(command: readonly string[], options?: { timeoutMs?: number; input?: string }): Promise<ExecResult>;
+}
+
+/** A namespace that one test has for itself, and a developer who may `edit` it and nothing else. */
+export interface TestNamespace {
+  readonly name: string;
+  /** A kubeconfig of that developer which reaches the API server directly; a laptop has its own: laptop.kubeconfig(). */
+  readonly editKubeconfig: string;
+  /** The text of a kubeconfig of that developer for another address of the API server. */
+  kubeconfigFor(server: string): string;
+  /** kubectl as administrator, in this namespace. */
+  kubectl(args: readonly string[], options?: { input?: string; timeoutMs?: number }): Promise<string>;
+  apply(manifest: unknown): Promise<void>;
+  /** JSON of an object or list, such as `deployment/web` or `pods`. */
+  get<T = unknown>(resource: string): Promise<T>;
+  /** Waits until a Deployment or StatefulSet is rolled out: `deployment/web`. */
+  rolledOut(workload: string, timeoutMs?: number): Promise<void>;
+  /** The pod to call from; the same one each time. */
+  caller(): Promise<Caller>;
+  /** Removes it without waiting for the last pod to end. May be called twice. */
+  dispose(): Promise<void>;
+}
+
+/** Makes a namespace whose default service account is there, with the developer's account, role binding and kubeconfig. */
+export async function createTestNamespace(cluster: TestCluster, prefix: string): Promise<TestNamespace> {
+  const name = `${prefix}-${randomBytes(3).toString('hex')}`;
+  await cluster.kubectl(['create', 'namespace', name]);
+  await cluster.apply(name, [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: DEVELOPER } },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name: DEVELOPER },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'edit' },
+      subjects: [{ kind: 'ServiceAccount', name: DEVELOPER, namespace: name }],
+    },
+  ]);
+  const token = await requestToken(cluster, name);
+  await waitForDefaultAccount(cluster, name);
+  const folder = await mkdtemp(join(tmpdir(), 'intercept-test-'));
+  const namespace = new ClusterNamespace(cluster, name, token, folder);
+  const { host, port } = cluster.apiServer;
+  const direct = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  await writeFile(namespace.editKubeconfig, namespace.kubeconfigFor(direct), { mode: 0o600 });
+  return namespace;
+}
+
+/** A TokenRequest, which every cluster since 1.12 answers; `kubectl create token` came with 1.24. */
+async function requestToken(cluster: TestCluster, namespace: string): Promise<string> {
+  const spec = { expirationSeconds: TOKEN_SECONDS };
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${DEVELOPER}/token`;
+  const answer = await cluster.kubectl(['create', '--raw', path, '-f', '-'], { input: JSON.stringify(request) });
+  return JSON.parse(answer).status.token;
+}
+
+/** Until the controller manager has made it, pods are refused. */
+async function waitForDefaultAccount(cluster: TestCluster, namespace: string): Promise<void> {
+  const find = ['get', 'serviceaccount', 'default', '--namespace', namespace, '-o', 'name', '--ignore-not-found'];
+  await waitFor(async () => ((await cluster.kubectl(find)) === '' ? undefined : true), {
+    timeoutMs: 30_000,
+    onTimeout: () => new Error(`namespace ${namespace} got no default service account in 30 s`),
+  });
+}
+
+class ClusterNamespace implements TestNamespace {
+  readonly name: string;
+  readonly editKubeconfig: string;
+  readonly #cluster: TestCluster;
+  readonly #token: string;
+  readonly #folder: string;
+  #caller: Promise<Caller> | undefined;
+
+  constructor(cluster: TestCluster, name: string, token: string, folder: string) {
+    this.#cluster = cluster;
+    this.name = name;
+    this.#token = token;
+    this.#folder = folder;
+    this.editKubeconfig = join(folder, 'edit.kubeconfig');
+  }
+
+  kubeconfigFor(server: string): string {
+    const context = { cluster: 'test', user: DEVELOPER, namespace: this.name };
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'test', cluster: { ...this.#cluster.trust, server } }],
+      users: [{ name: DEVELOPER, user: { token: this.#token } }],
+      contexts: [{ name: 'test', context }],
+      'current-context': 'test',
+    };
+    return JSON.stringify(config, null, 2);
+  }
+
+  kubectl(args: readonly string[], options?: { input?: string; timeoutMs?: number }): Promise<string> {
+    return this.#cluster.kubectl(['--namespace', this.name, ...args], options);
+  }
+
+  apply(manifest: unknown): Promise<void> {
+    return this.#cluster.apply(this.name, manifest);
+  }
+
+  async get<T = unknown>(resource: string): Promise<T> {
+    return JSON.parse(await this.kubectl(['get', resource, '-o', 'json']));
+  }
+
+  async rolledOut(workload: string, timeoutMs = 60_000): Promise<void> {
+    await this.kubectl(['rollout', 'status', workload, `--timeout=${timeoutMs}ms`], { timeoutMs: timeoutMs + 5000 });
+  }
+
+  caller(): Promise<Caller> {
+    this.#caller ??= this.#startCaller();
+    return this.#caller;
+  }
+
+  async #startCaller(): Promise<Caller> {
+    const pod = 'caller';
+    const container = {
+      name: pod,
+      image: this.#cluster.toolsImage ?? this.#cluster.nodeImage,
+      imagePullPolicy: 'IfNotPresent',
+      command: ['sleep', '1000000'],
+    };
+    const spec = { terminationGracePeriodSeconds: 0, containers: [container] };
+    await this.apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name: pod }, spec });
+    await this.kubectl(['wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=60s'], { timeoutMs: 65_000 });
+    const { kubectlProgram, kubeconfig } = this.#cluster;
+    const prefix = [kubectlProgram, '--kubeconfig', kubeconfig, '--namespace', this.name, 'exec', '-i', pod, '--'];
+    return { pod, exec: (command, options = {}) => tryRun([...prefix, ...command], { timeoutMs: 60_000, ...options }) };
+  }
+
+  async dispose(): Promise<void> {
+    const now = ['--wait=false', '--ignore-not-found'];
+    await this.#cluster.kubectl(['delete', 'namespace', this.name, ...now]);
+    // An app that ignores SIGTERM would keep a terminating namespace, and the machine, busy for half a minute.
+    await this.kubectl(['delete', 'pods', '--all', '--force', '--grace-period=0', ...now]);
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
