@@ -17,6 +17,8 @@ export interface EnvOptions extends ClusterOptions {
   readonly debug?: boolean;
 }
 
+const EXEC_TIMEOUT_MS = 10_000;
+
 /** `intercept env`: the app's environment, from its agent or else from a running pod. @returns the exit code */
 export async function env(targetText: string, options: EnvOptions): Promise<number> {
   const target = parseTarget(targetText);
@@ -54,6 +56,7 @@ async function fromPod(client: KubeClient, resolved: ResolvedTarget): Promise<Re
     pod: pod.metadata.name,
     container: container.name,
     command: ['cat', '/proc/1/environ'],
+    signal: AbortSignal.timeout(EXEC_TIMEOUT_MS),
   });
   if (result.exitCode !== 0)
     throw new InterceptorError(

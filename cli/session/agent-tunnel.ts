@@ -6,16 +6,10 @@ import type { MuxStream } from '../../src/mux/stream.ts';
 import type { Transport } from '../../src/mux/transport.ts';
 import type { ControlEvent, SessionIdentity } from '../../src/protocol/control.ts';
 import type { KubeAccess } from '../kube/kubeconfig-types.ts';
-import { type Carrier, dialCarrier } from './carriers.ts';
+import { type AgentAddress, type Carrier, dialCarrier } from './carriers.ts';
 import { ControlClient } from './control-client.ts';
 
 const HANDSHAKE_DEADLINE_MS = 5_000;
-
-export interface AgentAddress {
-  readonly namespace: string;
-  readonly pod: string;
-  readonly tunnelPort: number;
-}
 
 export interface AgentTunnelOptions {
   readonly access: KubeAccess;

@@ -4,6 +4,7 @@ import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
 import { AGENT_CONFIG_ENV, type AgentConfig, parseAgentConfig } from '../../src/protocol/agent-config.ts';
 import { type Holder, isRecord, type SessionIdentity } from '../../src/protocol/control.ts';
+import { parseTunnelKey } from '../../src/protocol/handshake.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import type { KubeObject } from '../kube/client.ts';
 import type { AgentCredentials } from '../kube/credentials.ts';
@@ -26,8 +27,7 @@ export interface AgentsOptions {
   readonly appPorts: readonly number[];
   /** Own sessions that died on this laptop: their claims are inherited. */
   readonly replaces: readonly string[];
-  /** The install's Secret key. */
-  readonly key: Uint8Array;
+  readonly credentials: AgentCredentials;
   /** Replicas of the workload now; later changes by setWanted(). */
   readonly wanted: number;
   /** Whether a pod carries this install's agent. */
@@ -169,15 +169,15 @@ export class Agents {
   }
 
   async #connect(pod: Following, signal: AbortSignal): Promise<AgentTunnel> {
-    const { access, namespace, identity, key, log } = this.#options;
+    const { access, namespace, identity, credentials, log } = this.#options;
     const config = agentConfig(pod.object);
     if (config === undefined)
       throw new InterceptorError('INTERNAL', `pod/${pod.name} has an agent without configuration`);
     const tunnel = await this.#carriers.connect((carrier) =>
       connectAgentTunnel({
         access,
-        address: { namespace, pod: pod.name, tunnelPort: config.tunnelPort },
-        key,
+        address: { namespace, pod: pod.name, tunnelPort: config.tunnelPort, certificate: credentials.tlsCert },
+        key: parseTunnelKey(credentials.key),
         identity,
         carrier,
         onOpen: this.#options.onStream,
@@ -255,11 +255,6 @@ function inUse(workload: string, holder: Holder | undefined): InterceptorError {
   return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}`, {
     hint: `ask them to end it, or end it yourself: intercept leave ${workload}`,
   });
-}
-
-/** The Secret's key as the handshake takes it. */
-export function agentKey(credentials: AgentCredentials): Uint8Array {
-  return Buffer.from(credentials.key, 'base64url');
 }
 
 /** Whether a pod was made from a template with this install's agent: it mounts the install's Secret. */

@@ -1,12 +1,13 @@
 import { errorText } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { ControlMethod, ControlMethods, SessionIdentity } from '../../src/protocol/control.ts';
+import { parseTunnelKey } from '../../src/protocol/handshake.ts';
 import { readCredentials } from '../kube/apply.ts';
 import { type KubeClient, resourcePath } from '../kube/client.ts';
 import { isPodReady, labelSelectorText, type Pod, type Workload } from '../kube/objects.ts';
 import type { InstallRecord } from '../kube/record.ts';
 import { connectAgentTunnel } from './agent-tunnel.ts';
-import { agentKey, podUsesInstall } from './agents.ts';
+import { podUsesInstall } from './agents.ts';
 import { CarrierChoice } from './carriers.ts';
 
 const ASK_DEADLINE_MS = 5_000;
@@ -40,8 +41,8 @@ export async function askAgents<M extends ControlMethod>(
         const tunnel = await carriers.connect((carrier) =>
           connectAgentTunnel({
             access: client.access,
-            address: { namespace, pod: pod.metadata.name, tunnelPort: record.tunnelPort },
-            key: agentKey(credentials),
+            address: { namespace, pod: pod.metadata.name, tunnelPort: record.tunnelPort, certificate: credentials.tlsCert },
+            key: parseTunnelKey(credentials.key),
             identity,
             carrier,
             onOpen: (stream) => stream.refuse('refused'),

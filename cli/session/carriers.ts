@@ -1,11 +1,30 @@
+import { connect as connectTls } from 'node:tls';
 import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Transport } from '../../src/mux/transport.ts';
+import { connectWebSocket, webSocketTransport } from '../../src/net/transport/websocket.ts';
+import { TUNNEL_PATH } from '../../src/protocol/agent-config.ts';
+import { MAX_MESSAGE_BYTES } from '../../src/protocol/limits.ts';
+import { KubeStatusError } from '../kube/client.ts';
+import { openWebSocket, podProxyPath } from '../kube/client-websocket.ts';
 import type { KubeAccess } from '../kube/kubeconfig-types.ts';
-import type { AgentAddress, AgentTunnel } from './agent-tunnel.ts';
+import { openPortForward } from '../kube/port-forward.ts';
+import type { AgentTunnel } from './agent-tunnel.ts';
 
 /** How a tunnel reaches its agent through the API server. */
 export type Carrier = 'proxy' | 'port-forward';
 export type TunnelOption = 'auto' | Carrier;
+
+export interface AgentAddress {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly tunnelPort: number;
+  /** PEM of the only certificate that is accepted from the agent, where the session sees it (port-forward). */
+  readonly certificate: string;
+}
+
+const DIAL_DEADLINE_MS = 10_000;
+/** An agent that has just started may not listen yet; only after this many refusals another carrier is tried. */
+const PATIENCE = 5;
 
 /** Dials one agent over one carrier. @throws InterceptorError TUNNEL_REFUSED, TUNNEL_LOST, CLUSTER_* */
 export async function dialCarrier(
@@ -14,11 +33,38 @@ export async function dialCarrier(
   carrier: Carrier,
   signal: AbortSignal,
 ): Promise<Transport> {
-  void access;
-  void address;
-  void carrier;
-  void signal;
-  throw new InterceptorError('INTERNAL', 'not built yet');
+  return carrier === 'proxy' ? await dialProxy(access, address, signal) : await dialForward(access, address, signal);
+}
+
+async function dialProxy(access: KubeAccess, address: AgentAddress, signal: AbortSignal): Promise<Transport> {
+  const { namespace, pod, tunnelPort: port } = address;
+  const path = podProxyPath({ namespace, pod, port, path: TUNNEL_PATH });
+  const webSocket = await openWebSocket(access, {
+    path,
+    maxPayloadBytes: MAX_MESSAGE_BYTES,
+    signal,
+    timeoutMs: DIAL_DEADLINE_MS,
+  });
+  const transport = webSocketTransport(webSocket);
+  webSocket.resume();
+  return transport;
+}
+
+async function dialForward(access: KubeAccess, address: AgentAddress, signal: AbortSignal): Promise<Transport> {
+  const { namespace, pod, tunnelPort: port, certificate } = address;
+  const forward = await openPortForward(access, { namespace, pod, port, signal });
+  const tls = connectTls({
+    socket: forward,
+    ca: certificate,
+    // The install's own certificate is the only authority here; its name says nothing about this pod.
+    checkServerIdentity: () => undefined,
+  });
+  return await connectWebSocket({
+    url: `wss://${pod}${TUNNEL_PATH}`,
+    createConnection: () => tls,
+    signal,
+    deadlineMs: DIAL_DEADLINE_MS,
+  });
 }
 
 /**
@@ -28,6 +74,7 @@ export async function dialCarrier(
 export class CarrierChoice {
   readonly #option: TunnelOption;
   #worked: Carrier | undefined;
+  #refusals = 0;
 
   constructor(option: TunnelOption) {
     this.#option = option;
@@ -41,6 +88,8 @@ export class CarrierChoice {
       tunnel = await dial('proxy');
     } catch (refusal) {
       if (!isCarrierRefusal(refusal)) throw refusal;
+      this.#refusals += 1;
+      if (mayPass(refusal) && this.#refusals < PATIENCE) throw refusal;
       tunnel = await dial('port-forward').catch((error: unknown) => {
         throw new InterceptorError('TUNNEL_REFUSED', `${errorText(error)} (and pods/proxy: ${errorText(refusal)})`, {
           cause: error,
@@ -54,6 +103,10 @@ export class CarrierChoice {
 
 /** Whether another carrier may fare better: this one was answered with a refusal, or cannot get to the pod. */
 function isCarrierRefusal(error: unknown): boolean {
-  if (!(error instanceof InterceptorError)) return false;
-  return error.code === 'TUNNEL_REFUSED' || error.code === 'CLUSTER_FORBIDDEN';
+  return error instanceof KubeStatusError || (error instanceof InterceptorError && error.code === 'TUNNEL_REFUSED');
+}
+
+/** A 5xx says that the API server did not get through to the pod now: it may not listen yet. */
+function mayPass(error: unknown): boolean {
+  return error instanceof KubeStatusError && error.status >= 500;
 }

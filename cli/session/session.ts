@@ -9,7 +9,7 @@ import type { InstallRequest } from '../kube/plan.ts';
 import { waitForRollout } from '../kube/rollout.ts';
 import type { PortReport, Report } from '../ui/events.ts';
 import type { AgentTunnel } from './agent-tunnel.ts';
-import { Agents, agentKey, podUsesInstall } from './agents.ts';
+import { Agents, podUsesInstall } from './agents.ts';
 import { pause } from './backoff.ts';
 import type { TunnelOption } from './carriers.ts';
 import { Command, type CommandEnd } from './command.ts';
@@ -139,7 +139,7 @@ export class Session {
       tunnel,
       appPorts: this.#ports.map((port) => port.choice.appPort),
       replaces,
-      key: agentKey(installed.credentials),
+      credentials: installed.credentials,
       wanted: installed.workload.spec.replicas ?? 1,
       belongs: (pod) => podUsesInstall(pod, installed.record),
       onStream: (stream, info) => {
