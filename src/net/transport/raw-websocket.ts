@@ -7,7 +7,8 @@ export type RawWebSocket = WebSocket;
 export type RawMessage = RawData;
 
 const HANDSHAKE_TIMEOUT_MS = 15_000;
-const CLOSE_TIMEOUT_MS = 2_000;
+/** Missing in @types/ws 8.18. */
+const CLOSING = { closeTimeout: 2_000 } as const;
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
 export interface RawWebSocketOptions {
@@ -56,7 +57,7 @@ export function connectRawWebSocket(
       // Types ask for a net.Socket; node:http takes any Duplex.
       createConnection: (() => socket) as never,
       autoPong: options.autoPong ?? true,
-      closeTimeout: CLOSE_TIMEOUT_MS,
+      ...CLOSING,
       perMessageDeflate: false,
       maxPayload: maxPayloadBytes,
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
