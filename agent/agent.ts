@@ -1,0 +1,235 @@
+import { errorText } from '../src/errors.ts';
+import type { Log } from '../src/log.ts';
+import { Mux } from '../src/mux/mux.ts';
+import type { Transport } from '../src/mux/transport.ts';
+import type { SessionIdentity } from '../src/protocol/control.ts';
+import { TaskGroup } from '../src/task-group.ts';
+import { VERSION } from '../src/version.ts';
+import { appEnvironment } from './app-environment.ts';
+import type { AgentSettings } from './config.ts';
+import { drained } from './drain.ts';
+import { MAX_SESSIONS } from './limits.ts';
+import { ArmedProofs, prove } from './proof.ts';
+import { Readiness } from './readiness.ts';
+import { RequestDispatcher, type RequestHandlers } from './requests.ts';
+import { listenOnRoute, type RouteListener } from './route-listener.ts';
+import { Router } from './router.ts';
+import { type Session, Sessions } from './sessions.ts';
+import { startTunnelServer, type TunnelServer } from './tunnel-server.ts';
+
+export interface AgentOptions {
+  readonly settings: AgentSettings;
+  readonly log: Log;
+  /** The agent's own environment, from which the app's is told. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Tests make these short. */
+  readonly graceMs?: number;
+  readonly readyWithoutClaimMs?: number;
+  readonly handshakeDeadlineMs?: number;
+  readonly drainLingerMs?: number;
+  readonly maxConnections?: number;
+}
+
+export interface AgentStats {
+  readonly openConnections: number;
+  readonly sessions: number;
+  readonly unauthenticatedPeers: number;
+  readonly timers: number;
+}
+
+/** The running sidecar: its tunnel port, its route ports, and what goes on between them. */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #log: Log;
+  readonly #readiness: Readiness;
+  readonly #proofs: ArmedProofs;
+  readonly #sessions: Sessions<Mux>;
+  readonly #router: Router;
+  readonly #routes = new Map<number, RouteListener>();
+  readonly #tunnels = new Set<Mux>();
+  readonly #tasks = new TaskGroup();
+  readonly #stop = new AbortController();
+  #server: TunnelServer | undefined;
+  #draining = false;
+
+  /** Use startAgent. */
+  constructor(options: AgentOptions) {
+    const { settings, log } = options;
+    this.#options = options;
+    this.#log = log;
+    this.#readiness = new Readiness(options.readyWithoutClaimMs);
+    this.#proofs = new ArmedProofs(settings.credentials.key, settings.podName);
+    this.#sessions = new Sessions<Mux>({
+      appPorts: settings.config.routes.map((route) => route.appPort),
+      log,
+      onClaim: () => this.#readiness.claimed(),
+      ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
+    });
+    this.#router = new Router({
+      podIp: settings.podIp,
+      laptopFor: (appPort) => this.#sessions.laptopFor(appPort),
+      proofs: this.#proofs,
+      log,
+      ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
+    });
+  }
+
+  /** Port of the tunnel and of /readyz. */
+  get tunnelPort(): number {
+    return this.#server?.port ?? 0;
+  }
+
+  /** Port on which callers of `appPort` are taken; 0 when there is none. */
+  routePort(appPort: number): number {
+    return this.#routes.get(appPort)?.port ?? 0;
+  }
+
+  stats(): AgentStats {
+    return {
+      openConnections: this.#router.openConnections,
+      sessions: this.#sessions.connectedCount,
+      unauthenticatedPeers: this.#server?.unauthenticatedPeers ?? 0,
+      timers: this.#sessions.timers,
+    };
+  }
+
+  /** Binds all ports. @throws the system's error (EADDRINUSE) when one cannot be bound; nothing is left open then */
+  async listen(): Promise<void> {
+    const { settings, handshakeDeadlineMs } = this.#options;
+    try {
+      this.#server = await startTunnelServer({
+        port: settings.config.tunnelPort,
+        credentials: settings.credentials,
+        podName: settings.podName,
+        log: this.#log,
+        ready: () => this.#readiness.ready,
+        isDraining: () => this.#draining,
+        mayJoin: () => this.#tunnels.size < MAX_SESSIONS,
+        onSession: (transport, identity) => this.#join(transport, identity),
+        ...(handshakeDeadlineMs === undefined ? {} : { handshakeDeadlineMs }),
+      });
+      for (const { port, appPort } of settings.config.routes)
+        this.#routes.set(appPort, await listenOnRoute(port, (caller) => this.#router.accept(caller, appPort)));
+    } catch (failure) {
+      await this.close();
+      throw failure;
+    }
+    this.#readiness.listening();
+    this.#log.info('agent listens', {
+      version: VERSION,
+      tunnelPort: this.tunnelPort,
+      routes: [...this.#routes].map(([appPort, { port }]) => `${port} for app port ${appPort}`),
+    });
+  }
+
+  /** The pod is being stopped: resolves when the agent is of no more use, see drained(). Routes keep working meanwhile. */
+  async drain(): Promise<void> {
+    if (!this.#draining) {
+      this.#draining = true;
+      this.#log.info('agent drains', { openConnections: this.#router.openConnections });
+      for (const tunnel of this.#sessions.carriers()) tunnel.sendControl({ type: 'event', event: 'draining' });
+    }
+    const router = this.#router;
+    const appPorts = [...this.#routes.keys()];
+    const source = {
+      appPorts,
+      laptopPorts: () => appPorts.filter((appPort) => this.#sessions.laptopFor(appPort) !== undefined),
+      get openConnections() {
+        return router.openConnections;
+      },
+    };
+    await drained(source, this.#stop.signal, this.#options.drainLingerMs);
+  }
+
+  /** Ends everything; connections under way are reset. May be called twice. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#readiness.close();
+    for (const route of this.#routes.values()) route.close();
+    this.#server?.close();
+    await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()));
+    await this.#router.close();
+    await this.#tasks.close();
+    this.#sessions.close();
+    await this.#server?.closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Runs the tunnel of a peer that proved itself. */
+  #join(transport: Transport, identity: SessionIdentity): void {
+    const tunnel: Mux = new Mux(transport, {
+      side: 'agent',
+      log: this.#log,
+      onOpen: (stream) => stream.refuse('refused'), // kind tcp is not served yet
+      onControl: (message) => {
+        if (message.type === 'request') this.#tasks.add(requests.dispatch(message));
+      },
+    });
+    const session = this.#sessions.connect(identity, tunnel);
+    const requests = new RequestDispatcher(
+      this.#handlersOf(session, tunnel),
+      (response) => tunnel.sendControl(response),
+      this.#log,
+    );
+    const { sessionId, user, host } = identity;
+    this.#tunnels.add(tunnel);
+    this.#log.debug('tunnel opened', { session: sessionId, user, host });
+    if (this.#draining) tunnel.sendControl({ type: 'event', event: 'draining' });
+    this.#tasks.add(
+      tunnel.closed.then((failure) => {
+        this.#tunnels.delete(tunnel);
+        this.#sessions.lost(session, tunnel);
+        const reason = failure === undefined ? 'closed' : errorText(failure);
+        this.#log.debug('tunnel closed', { session: sessionId, reason });
+      }),
+    );
+  }
+
+  #handlersOf(session: Session<Mux>, tunnel: Mux): RequestHandlers {
+    const { settings, env } = this.#options;
+    const { key } = settings.credentials;
+    return {
+      claim: ({ appPorts, replaces }) => {
+        this.#sessions.claim(session, appPorts, replaces);
+        return {};
+      },
+      route: ({ appPort, to }) => {
+        this.#sessions.route(session, appPort, to);
+        return {};
+      },
+      release: () => {
+        this.#sessions.release(session);
+        return {};
+      },
+      environment: () => ({ variables: appEnvironment(env) }),
+      status: () => ({
+        pod: settings.podName,
+        agentVersion: VERSION,
+        ...this.#sessions.status(session),
+        openConnections: this.#router.openConnections,
+        draining: this.#draining,
+      }),
+      expectProof: ({ nonce, ttlMs }) => {
+        const onProved = (appPort: number): void =>
+          tunnel.sendControl({ type: 'event', event: 'proved', nonce, appPort });
+        this.#proofs.arm(nonce, ttlMs, onProved);
+        return {};
+      },
+      prove: ({ nonce, host, port, timeoutMs }) => {
+        const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
+        return prove({ host, port }, nonce, key, signal);
+      },
+      evict: ({ by }) => ({ sessions: this.#sessions.evict(session, by) }),
+    };
+  }
+}
+
+/** Starts the sidecar: all ports are bound when it resolves. @throws the system's error when one cannot be */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const agent = new Agent(options);
+  await agent.listen();
+  return agent;
+}
