@@ -1,6 +1,7 @@
 // Builds dist/: the agent as one file, the CLI and its guardian as ESM with lazy chunks.
 import { chmod, readFile, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
+import { slimClientNode } from './build-client-node.mjs';
 import { httpProxyPatches } from './build-plugins.mjs';
 
 const { version } = JSON.parse(await readFile(new URL('./package.json', import.meta.url), 'utf8'));
@@ -22,7 +23,7 @@ const common = {
   define: { __VERSION__: JSON.stringify(version) },
   // Node >= 22 prints DEP0040 when a bundle loads its own punycode; the userland package is the same code.
   alias: { punycode: 'punycode/' },
-  plugins: [httpProxyPatches],
+  plugins: [httpProxyPatches, slimClientNode],
 };
 
 await rm(outdir, { recursive: true, force: true });
