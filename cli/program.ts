@@ -8,6 +8,9 @@ import type { ListOptions } from './commands/list.ts';
 import type { StatusOptions } from './commands/status.ts';
 import { asInterceptorError, printError } from './ui/print-error.ts';
 
+/** The stock image that runs the agent; `--agent-image` names another. */
+export const DEFAULT_AGENT_IMAGE = 'node:22-slim';
+
 /** Options that every command which talks to a cluster takes. */
 export interface ClusterOptions {
   readonly namespace?: string;
@@ -49,7 +52,31 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
 /** The command line's grammar; `--help` of each command comes from here. */
 export function buildProgram(command: readonly string[] | undefined, set: (exitCode: number) => void): Command {
   const program = new Command('intercept')
-    .description('Move the traffic of a Kubernetes Service to a process on your laptop.')
+    .usage('<target> [options] [-- command …]\n       intercept leave | list | status | env')
+    .description('Move the traffic of a Kubernetes Service to a process on your laptop, until the command ends.')
+    .argument('<target>', 'web, svc/web, deploy/web or sts/web')
+    .enablePositionalOptions()
+    .option(
+      '-p, --port <local[:port]>',
+      'laptop port, and the Service port by name or number; may be repeated',
+      collect,
+    )
+    .option('--service <name>', 'which Service, where the workload has several')
+    .option('--to <host[:port]>', 'send to another address than 127.0.0.1')
+    .option('--http', 'speak HTTP to the process: log each request, hold requests while it restarts')
+    .option('-e, --env <KEY=VALUE>', 'set a variable of the command over the pod’s; may be repeated', collect)
+    .option('--env-file <file>', 'also write the pod’s environment as dotenv (mode 0600), for as long as the intercept')
+    .option('--detach', 'go to the background once ready (without a command)')
+    .option('--dry-run', 'print the exact changes and make none')
+    .option('--keep-agent', 'leave the pass-through agent in place at the end, for fast re-entry')
+    .option('--agent-image <image>', `Node image that runs the agent (default: ${DEFAULT_AGENT_IMAGE})`)
+    .addOption(
+      new Option('--tunnel <carrier>', 'how to reach the agents')
+        .choices(['auto', 'proxy', 'port-forward'])
+        .default('auto'),
+    )
+    .option('--listen-timeout <seconds>', 'how long the command may take to listen', '120')
+    .option('--json', 'report events as JSON lines')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .exitOverride()
@@ -69,34 +96,7 @@ Examples:
       throw new InterceptorError('USAGE_BAD_OPTION', `"intercept ${name}" takes no command after --`);
   };
 
-  const main = program
-    .command('to', { isDefault: true })
-    .usage('<target> [options] [-- command …]')
-    .summary('intercept a Service (the default; "to" may be left out)')
-    .description('Intercept a Service: its traffic is answered by a process on this laptop until the command ends.')
-    .argument('<target>', 'web, svc/web, deploy/web or sts/web')
-    .option(
-      '-p, --port <local[:port]>',
-      'laptop port, and the Service port by name or number; may be repeated',
-      collect,
-    )
-    .option('--service <name>', 'which Service, where the workload has several')
-    .option('--to <host[:port]>', 'send to another address than 127.0.0.1')
-    .option('--http', 'speak HTTP to the process: log each request, hold requests while it restarts')
-    .option('-e, --env <KEY=VALUE>', 'set a variable of the command over the pod’s; may be repeated', collect)
-    .option('--env-file <file>', 'also write the pod’s environment as dotenv (mode 0600)')
-    .option('--detach', 'go to the background once ready (without a command)')
-    .option('--dry-run', 'print the exact changes and make none')
-    .option('--keep-agent', 'leave the pass-through agent in place at the end, for fast re-entry')
-    .option('--agent-image <image>', 'Node image that runs the agent')
-    .addOption(
-      new Option('--tunnel <carrier>', 'how to reach the agents')
-        .choices(['auto', 'proxy', 'port-forward'])
-        .default('auto'),
-    )
-    .option('--listen-timeout <seconds>', 'how long the command may take to listen', '120')
-    .option('--json', 'report events as JSON lines');
-  withCluster(main).action(async (target: string, options: InterceptOptions) => {
+  withCluster(program).action(async (target: string, options: InterceptOptions) => {
     const { intercept } = await import('./commands/intercept.ts');
     set(await intercept(target, { ...options, ...(command === undefined ? {} : { command }) }));
   });

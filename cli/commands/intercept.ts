@@ -8,7 +8,7 @@ import { type WorkloadRef, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { choosePorts, parsePortOption } from '../kube/ports.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
-import type { ClusterOptions } from '../program.ts';
+import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
 import { readAgentCode } from '../session/agent-code.ts';
 import type { TunnelOption } from '../session/carriers.ts';
 import { listenControlSocket } from '../session/control-socket.ts';
@@ -29,8 +29,6 @@ import {
   writeSessionRecord,
 } from '../session/state-files.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
-
-export const DEFAULT_AGENT_IMAGE = 'node:22-slim';
 
 export interface InterceptOptions extends ClusterOptions {
   readonly port?: readonly string[];

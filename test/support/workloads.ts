@@ -98,7 +98,7 @@ export function workload(options: WorkloadOptions): unknown[] {
 export function withoutServerMetadata(object: unknown): unknown {
   const copy = structuredClone(object) as { metadata?: Record<string, unknown>; status?: unknown };
   delete copy.status;
-  for (const field of ['generation', 'resourceVersion', 'managedFields', 'uid', 'creationTimestamp', 'selfLink'])
+  for (const field of ['generation', 'resourceVersion', 'managedFields'])
     delete copy.metadata?.[field];
   const annotations = copy.metadata?.annotations as Record<string, string> | undefined;
   if (annotations !== undefined) {
