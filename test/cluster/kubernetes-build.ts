@@ -35,6 +35,7 @@ export async function buildKubernetes(archive: Archive, goroot: string, work: st
     gitMinor: minor,
     gitTreeState: 'clean',
     gitCommit: 'faecb196815e248d3ecfb03c680a4507229c2a56',
+    buildDate: '2021-01-13T00:00:00Z',
   };
   const env = {
     ...process.env,

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { writeImages } from './images.ts';
 import { buildKubernetes } from './kubernetes-build.ts';
 import type { Layout } from './layout.ts';
+import { withLock } from './lock.ts';
 import { installBuildPackages, openArchive, unpackPackages } from './packages.ts';
 import { note, step } from './progress.ts';
 
@@ -23,6 +24,12 @@ const IMAGE_PACKAGES = [
 
 /** Fills the cache with the cluster's programs and images, unless they are there. Each folder appears only when complete. */
 export async function ensureCache(layout: Layout): Promise<void> {
+  if ((await exists(layout.programsDir)) && (await exists(layout.imagesDir))) return;
+  const onWait = () => note('waiting for another run that fills the cache');
+  await withLock(join(layout.cacheDir, 'lock'), onWait, () => fillCache(layout));
+}
+
+async function fillCache(layout: Layout): Promise<void> {
   const needsPrograms = !(await exists(layout.programsDir));
   const needsImages = !(await exists(layout.imagesDir));
   if (!needsPrograms && !needsImages) return;
@@ -46,7 +53,7 @@ export async function ensureCache(layout: Layout): Promise<void> {
     await copyNodePrograms(root, target);
     await rename(target, layout.programsDir);
   }
-  await removeTree(work);
+  await rm(work, { recursive: true, force: true });
 }
 
 async function copyNodePrograms(root: string, target: string): Promise<void> {
@@ -61,15 +68,9 @@ async function copyNodePrograms(root: string, target: string): Promise<void> {
 }
 
 async function removeLeftovers(cacheDir: string): Promise<void> {
-  await mkdir(cacheDir, { recursive: true });
   for (const name of await readdir(cacheDir)) {
-    if (name.startsWith('building-')) await removeTree(join(cacheDir, name)); // the caller holds the lock: nobody builds
+    if (name.startsWith('building-')) await rm(join(cacheDir, name), { recursive: true, force: true }); // under the lock nobody else builds
   }
-}
-
-/** Go makes the module trees read-only only in modules mode, so a plain removal is enough. */
-async function removeTree(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true });
 }
 
 async function exists(path: string): Promise<boolean> {
