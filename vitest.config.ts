@@ -1,18 +1,18 @@
 import { defineConfig } from 'vitest/config';
 
-// Target es2022: esbuild compiles `using` down for Node 20.
-const esbuild = { target: 'es2022' } as const;
+// Target es2022: `using` is compiled down for Node 20.
+const oxc = { target: 'es2022' } as const;
 
 export default defineConfig({
-  esbuild,
+  oxc,
   test: {
     projects: [
       {
-        esbuild,
+        oxc,
         test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 },
       },
       {
-        esbuild,
+        oxc,
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
@@ -21,7 +21,7 @@ export default defineConfig({
         },
       },
       {
-        esbuild,
+        oxc,
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'vitest';
+import { askSession, listenControlSocket } from '../../../cli/session/control-socket.ts';
+import { removeEnvFile, writeEnvFile } from '../../../cli/session/env-file.ts';
+import {
+  controlSocketPath,
+  isAlive,
+  processStart,
+  readSessionRecords,
+  removeSessionRecord,
+  type SessionRecord,
+  writeSessionRecord,
+} from '../../../cli/session/state-files.ts';
+import { InterceptorError } from '../../../src/errors.ts';
+
+let folder: string;
+const before = process.env.XDG_STATE_HOME;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
+  process.env.XDG_STATE_HOME = folder;
+});
+afterEach(async () => {
+  if (before === undefined) delete process.env.XDG_STATE_HOME;
+  else process.env.XDG_STATE_HOME = before;
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecord> {
+  return {
+    sessionId: 'abc',
+    pid: process.pid,
+    processStart: await processStart(process.pid),
+    startedAtMs: 1,
+    context: 'test',
+    kubeconfig: undefined,
+    server: 'https://x',
+    namespace: 'shop',
+    target: 'web',
+    workloadKind: 'Deployment',
+    workloadName: 'web',
+    service: 'web',
+    ports: [],
+    socket: join(folder, 'abc.sock'),
+    ...fields,
+  };
+}
+
+const mode = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8);
+
+test('a session’s record is its user’s alone and is read back until it is removed', async () => {
+  const written = await record();
+  await writeSessionRecord(written);
+  const [read] = await readSessionRecords();
+  assert.deepEqual(JSON.parse(JSON.stringify(read)), JSON.parse(JSON.stringify(written)));
+  assert.equal(await mode(join(folder, 'kube-intercept', 'sessions', 'abc.json')), '600');
+  assert.equal(await mode(join(folder, 'kube-intercept', 'sessions')), '700');
+  await removeSessionRecord(written);
+  assert.deepEqual(await readSessionRecords(), []);
+});
+
+test('a record that cannot be read is left out', async () => {
+  await mkdir(join(folder, 'kube-intercept', 'sessions'), { recursive: true });
+  await writeFile(join(folder, 'kube-intercept', 'sessions', 'x.json'), '{"sessionId":');
+  assert.deepEqual(await readSessionRecords(), []);
+});
+
+test('a process that got the pid of a dead session is not taken for it', async () => {
+  assert.equal(await isAlive(await record()), true);
+  assert.equal(await isAlive(await record({ processStart: '1' })), false);
+  assert.equal(await isAlive(await record({ pid: 2 ** 22 - 1 })), false);
+});
+
+test('a session answers on its socket, which only its user may use', async () => {
+  const path = await controlSocketPath('abc');
+  await using _ = await listenControlSocket(path, async (request) => ({ got: request.method }));
+  assert.equal(await mode(path), '600');
+  assert.deepEqual(await askSession(path, { method: 'status' }, 2_000), { got: 'status' });
+});
+
+test('nobody at the socket is an answer, not an error', async () => {
+  assert.equal(await askSession(join(folder, 'none.sock'), { method: 'status' }, 2_000), undefined);
+});
+
+test('garbage on the socket ends that connection and no other', async () => {
+  const path = await controlSocketPath('abc');
+  await using _ = await listenControlSocket(path, async () => ({ fine: true }));
+  const socket = connect(path);
+  await new Promise<void>((resolve) => {
+    socket.on('error', () => {}).on('close', () => resolve());
+    socket.write('not json\n');
+  });
+  assert.deepEqual(await askSession(path, { method: 'status' }, 2_000), { fine: true });
+});
+
+test('closing the socket ends connections that say nothing', async () => {
+  const path = await controlSocketPath('abc');
+  const control = await listenControlSocket(path, async () => ({}));
+  const socket = connect(path);
+  await new Promise((resolve) => socket.once('connect', resolve));
+  const closed = new Promise((resolve) => socket.on('error', () => {}).once('close', resolve));
+  await control.close();
+  await closed;
+});
+
+test('an environment file is 0600, is written anew by us and never over somebody else’s', async () => {
+  const path = join(folder, '.env');
+  await writeEnvFile(path, { A: '1' });
+  assert.equal(await mode(path), '600');
+  await writeEnvFile(path, { A: '2' });
+  await removeEnvFile(path);
+  await writeFile(path, 'MINE=1\n');
+  await assert.rejects(
+    writeEnvFile(path, { A: '3' }),
+    (error) => error instanceof InterceptorError && error.code === 'USAGE_BAD_OPTION' && /not ours/.test(error.message),
+  );
+});
