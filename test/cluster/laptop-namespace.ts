@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,6 @@ import { laptopAddress, laptopHostAddress, MAX_LAPTOPS } from './layout.ts';
 import { ClusterError } from './progress.ts';
 
 const PREFIX = 'intercept-laptop';
-let made = 0;
 
 /** A network namespace with one link to this machine. */
 export interface LaptopNamespace {
@@ -18,7 +18,7 @@ export interface LaptopNamespace {
 /** Makes a laptop's network namespace, named after this process so that others can tell when it is abandoned. */
 export async function createLaptopNamespace(): Promise<LaptopNamespace> {
   await removeAbandonedLaptops();
-  const name = [PREFIX, process.pid, await startTime(process.pid), ++made].join('-');
+  const name = [PREFIX, process.pid, await startTime(process.pid), randomBytes(3).toString('hex')].join('-');
   await run(['ip', 'netns', 'add', name]);
   // Links made from here on get no IPv6 address; lo keeps ::1.
   await run(inside(name, ['sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6; ip link set lo up']));
@@ -65,7 +65,7 @@ export async function makeLaptopFolder(namespace: LaptopNamespace): Promise<stri
 export async function removeAbandonedLaptops(): Promise<void> {
   const names = await readdir('/run/netns').catch(() => []); // ENOENT: no namespace has a name
   for (const name of names) {
-    const [, pid, started] = name.match(/^intercept-laptop-(\d+)-(\d+)-\d+$/) ?? [];
+    const [, pid, started] = name.match(/^intercept-laptop-(\d+)-(\d+)-\w+$/) ?? [];
     if (pid !== undefined && (await startTime(Number(pid))) !== started) await removeLaptopNamespace(name);
   }
 }

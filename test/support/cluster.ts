@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { join } from 'node:path';
-import { run, tryRun } from '../cluster/exec.ts';
+import { dirname, join } from 'node:path';
+import { tryRun } from '../cluster/exec.ts';
 import { NODE_IMAGE, TOOLS_IMAGE } from '../cluster/images.ts';
 import { readLayout } from '../cluster/layout.ts';
 import { bringOwnClusterUp } from './own-cluster.ts';
@@ -27,6 +27,8 @@ export interface TestCluster {
   readonly trust: Readonly<Record<string, unknown>>;
   /** The kubectl program that kubectl() runs. */
   readonly kubectlProgram: string;
+  /** Its first arguments: whose rights it uses. */
+  readonly kubectlAccess: readonly string[];
   /** Runs kubectl as administrator; rejects with what it printed on stderr. */
   kubectl(args: readonly string[], options?: KubectlOptions): Promise<string>;
   /** Applies objects, given as values or as YAML text. */
@@ -102,8 +104,13 @@ interface ClusterPlan {
 
 async function openCluster(plan: ClusterPlan): Promise<TestCluster> {
   const { kubeconfig, own, nodeImage, toolsImage, program } = plan;
-  const kubectl = (args: readonly string[], options: KubectlOptions = {}) =>
-    run([program, '--kubeconfig', kubeconfig, ...args], { timeoutMs: 60_000, ...options });
+  const cacheDir = own ? ['--cache-dir', join(dirname(kubeconfig), 'kubectl-cache')] : [];
+  const kubectlAccess = ['--kubeconfig', kubeconfig, ...cacheDir];
+  const kubectl = async (args: readonly string[], options: KubectlOptions = {}) => {
+    const result = await tryRun([program, ...kubectlAccess, ...args], { timeoutMs: 60_000, ...options });
+    if (result.code === 0) return result.stdout;
+    throw new Error(`kubectl ${args.join(' ')}: ${result.stderr.trim() || `ended by ${result.signal}`}`);
+  };
   const config = JSON.parse(await kubectl(['config', 'view', '--minify', '--raw', '--flatten', '-o', 'json']));
   const { server, ...trust }: { server: string } & Record<string, unknown> = config.clusters[0].cluster;
   const url = new URL(server);
@@ -121,6 +128,7 @@ async function openCluster(plan: ClusterPlan): Promise<TestCluster> {
     apiServer,
     trust,
     kubectlProgram: program,
+    kubectlAccess,
     kubectl,
     apply: async (namespace, manifest) => {
       const input = typeof manifest === 'string' ? manifest : JSON.stringify(asList(manifest));

@@ -144,8 +144,8 @@ class ClusterNamespace implements TestNamespace {
     const spec = { terminationGracePeriodSeconds: 0, containers: [container] };
     await this.apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name: pod }, spec });
     await this.kubectl(['wait', '--for=condition=Ready', `pod/${pod}`, '--timeout=60s'], { timeoutMs: 65_000 });
-    const { kubectlProgram, kubeconfig } = this.#cluster;
-    const prefix = [kubectlProgram, '--kubeconfig', kubeconfig, '--namespace', this.name, 'exec', '-i', pod, '--'];
+    const { kubectlProgram, kubectlAccess } = this.#cluster;
+    const prefix = [kubectlProgram, ...kubectlAccess, '--namespace', this.name, 'exec', '-i', pod, '--'];
     return { pod, exec: (command, options = {}) => tryRun([...prefix, ...command], { timeoutMs: 60_000, ...options }) };
   }
 
