@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { InterceptorError } from '../../src/errors.ts';
 import { type Deadline, deadline } from './client-deadline.ts';
 import { type Answer, Exchange } from './client-exchange.ts';
@@ -255,5 +256,7 @@ async function readText(body: Readable): Promise<string> {
     if (bytes > MAX_ANSWER_BYTES) throw new Error(`answer larger than ${MAX_ANSWER_BYTES} bytes`);
     chunks.push(chunk);
   }
+  // undici frees a connection one turn of the event loop after the answer's end; a request before that would open another.
+  await setImmediate();
   return Buffer.concat(chunks).toString('utf8');
 }

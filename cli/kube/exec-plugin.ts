@@ -29,13 +29,19 @@ export interface ExecPluginOptions {
   readonly interactive?: boolean;
 }
 
+interface Run {
+  readonly result: Promise<Credentials>;
+  readonly abort: AbortController;
+  waiting: number;
+}
+
 /** Runs an exec credential plugin: one run at a time, its answer kept until it expires or the server refuses it. */
 export class ExecPlugin {
   readonly kind: string;
   readonly #config: ExecConfig;
   readonly #options: ExecPluginOptions;
   #cached: { readonly credentials: Credentials; readonly untilMs: number } | undefined;
-  #run: { readonly result: Promise<Credentials>; readonly abort: AbortController; waiting: number } | undefined;
+  #run: Run | undefined;
 
   constructor(config: ExecConfig, options: ExecPluginOptions) {
     this.#config = config;
@@ -56,7 +62,10 @@ export class ExecPlugin {
       return await orAbort(run.result, signal);
     } finally {
       run.waiting -= 1;
-      if (run.waiting === 0) run.abort.abort(new Error('nobody waits for the plugin any more'));
+      if (run.waiting === 0) {
+        run.abort.abort(); // ends a run nobody waits for any more; the next caller starts its own
+        if (this.#run === run) this.#run = undefined;
+      }
     }
   }
 
@@ -66,14 +75,12 @@ export class ExecPlugin {
     return true;
   }
 
-  #start(): { readonly result: Promise<Credentials>; readonly abort: AbortController; waiting: number } {
+  #start(): Run {
     const abort = new AbortController();
-    const result = this.#fetch(abort.signal).finally(() => {
-      this.#run = undefined;
-    });
-    result.catch(() => {}); // every waiting caller may have gone; those that wait get the rejection
-    this.#run = { result, abort, waiting: 0 };
-    return this.#run;
+    const run: Run = { result: this.#fetch(abort.signal), abort, waiting: 0 };
+    run.result.catch(() => {}); // every waiting caller may have gone; those that wait get the rejection
+    this.#run = run;
+    return run;
   }
 
   async #fetch(signal: AbortSignal): Promise<Credentials> {
