@@ -76,17 +76,12 @@ function ownEnvironment(config: AgentConfig, options: AgentOptions): EnvVariable
     valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath } },
   });
   return [
-    { name: AGENT_CONFIG_ENV, value: escapeReferences(JSON.stringify(config)) },
+    { name: AGENT_CONFIG_ENV, value: JSON.stringify(config) },
     field(AGENT_POD_NAME_ENV, 'metadata.name'),
     field(AGENT_POD_IP_ENV, 'status.podIP'),
     field(AGENT_NAMESPACE_ENV, 'metadata.namespace'),
     ...(options.logLevel === undefined ? [] : [{ name: AGENT_LOG_LEVEL_ENV, value: options.logLevel }]),
   ];
-}
-
-/** `$(` starts a reference in a value; `$$(` is the text itself. */
-function escapeReferences(text: string): string {
-  return text.replaceAll('$(', '$$$$(');
 }
 
 /**

@@ -1,7 +1,23 @@
-import type { KubeClient } from './client.ts';
-import type { AgentCredentials } from './credentials.ts';
-import type { Service, Workload, WorkloadRef } from './objects.ts';
+import { InterceptorError } from '../../src/errors.ts';
+import { codeConfigMap, credentialsSecret, parseCredentials } from './agent-objects.ts';
+import { ANNOTATION_PATH, readInstall, recordText } from './annotation.ts';
+import { applyChanges } from './changes.ts';
+import {
+  isAlreadyExists,
+  isNotFound,
+  type KubeClient,
+  type KubeObject,
+  KubeStatusError,
+  resourcePath,
+} from './client.ts';
+import { type AgentCredentials, makeCredentials } from './credentials.ts';
+import { corePath, guardedPatch, readOrUndefined, workloadPath } from './guarded-patch.ts';
+import { newInstallId } from './names.ts';
+import { type NetworkPolicy, networkPolicyWarnings } from './network-policies.ts';
+import { type Service, type Workload, type WorkloadRef, workloadText } from './objects.ts';
 import type { InstallPlan, InstallRequest } from './plan.ts';
+import { planInstall } from './plan-install.ts';
+import { planService } from './plan-service.ts';
 import type { InstallRecord } from './record.ts';
 
 export interface CallControl {
@@ -18,13 +34,15 @@ export interface Installed {
   readonly warnings: readonly string[];
 }
 
-/** What `install` would do now, with no change made: for --dry-run (see diff.ts) and for warnings. */
+/** What `install` would do now, with no change made: for --dry-run (see diff.ts). */
 export async function prepareInstall(
   client: KubeClient,
   request: InstallRequest,
-  control: CallControl = {},
+  { signal }: CallControl = {},
 ): Promise<InstallPlan> {
-  throw new Error(`not built yet ${String(client)} ${String(request)} ${String(control)}`);
+  const workload = await readWorkload(client, request, signal);
+  const plan = planInstall(workload, request, new Date().toISOString());
+  return { ...plan, warnings: [...plan.warnings, ...(await policyWarnings(client, plan, request.namespace, signal))] };
 }
 
 /**
@@ -34,10 +52,83 @@ export async function prepareInstall(
  */
 export async function install(
   client: KubeClient,
-  request: InstallRequest,
-  control: CallControl = {},
+  given: InstallRequest,
+  { signal }: CallControl = {},
 ): Promise<Installed> {
-  throw new Error(`not built yet ${String(client)} ${String(request)} ${String(control)}`);
+  const request = { ...given, installId: given.installId ?? newInstallId() };
+  const createdAt = new Date().toISOString();
+  const workload = await readWorkload(client, request, signal);
+  const plan = planInstall(workload, request, createdAt);
+  if (plan.action === 'reuse') return reuse(client, request, plan, signal);
+
+  const credentials = makeCredentials(request.name);
+  let latest = plan;
+  try {
+    const [warnings] = await allOrFirstFailure([
+      policyWarnings(client, plan, request.namespace, signal),
+      createAfresh(client, 'configmaps', codeConfigMap(workload, plan.record, request.agent.code), signal),
+      credentials.then((made) =>
+        createAfresh(client, 'secrets', credentialsSecret(workload, plan.record, made), signal),
+      ),
+    ]);
+    const patched = await guardedPatch<Workload>(
+      client,
+      workloadPath(request),
+      (current) => {
+        latest = planInstall(current, request, createdAt);
+        return latest.workload.after;
+      },
+      { signal, known: workload },
+    );
+    if (patched === undefined) throw gone(request);
+    if (latest.action === 'reuse') {
+      await deleteObjects(client, request.namespace, plan.record);
+      return reuse(client, request, latest, signal);
+    }
+    return {
+      ref: refOf(request),
+      workload: patched.object,
+      record: latest.record,
+      credentials: await credentials,
+      reused: false,
+      warnings: [...latest.warnings, ...warnings],
+    };
+  } catch (failure) {
+    // A refusal means that nothing was patched. After a lost answer the patch may stand, and its pods need the objects.
+    const refused =
+      failure instanceof KubeStatusError || (failure instanceof InterceptorError && failure.code.startsWith('TARGET_'));
+    if (refused) await deleteObjects(client, request.namespace, plan.record);
+    throw failure;
+  }
+}
+
+async function reuse(
+  client: KubeClient,
+  request: InstallRequest,
+  plan: InstallPlan,
+  signal: AbortSignal | undefined,
+): Promise<Installed> {
+  const credentials = await readCredentials(client, request.namespace, plan.record, { signal });
+  let { record } = plan;
+  let workload = plan.workload.before;
+  if (request.keepAgent && !record.keepAgent) {
+    record = { ...record, keepAgent: true };
+    const patched = await guardedPatch<Workload>(
+      client,
+      workloadPath(request),
+      (current) => withRecord(current, record),
+      { signal },
+    );
+    workload = patched?.object ?? workload;
+  }
+  return { ref: refOf(request), workload, record, credentials, reused: true, warnings: plan.warnings };
+}
+
+/** The workload with its annotation renewed; as it is when it carries another install (or none) by now. */
+export function withRecord(workload: Workload, record: InstallRecord): Workload {
+  const state = readInstall(workload);
+  if (!('record' in state) || state.record.installId !== record.installId) return workload;
+  return applyChanges(workload, [{ path: ANNOTATION_PATH, now: recordText(record, workload) }]);
 }
 
 /**
@@ -49,9 +140,14 @@ export async function retargetService(
   client: KubeClient,
   ref: WorkloadRef,
   record: InstallRecord,
-  control: CallControl = {},
+  { signal }: CallControl = {},
 ): Promise<Service | undefined> {
-  throw new Error(`not built yet ${String(client)} ${String(ref)} ${String(record)} ${String(control)}`);
+  if (record.routes.every(({ targetName }) => targetName !== undefined)) return undefined;
+  const path = corePath('services', ref.namespace, record.service);
+  const patched = await guardedPatch<Service>(client, path, (service) => planService(service, ref, record), { signal });
+  if (patched === undefined)
+    throw new InterceptorError('TARGET_NOT_FOUND', `service "${record.service}" has been deleted meanwhile`);
+  return patched.object;
 }
 
 /** Reads the Secret of an installed agent. @throws InterceptorError TARGET_NOT_FOUND when it is gone, CLUSTER_* */
@@ -59,7 +155,89 @@ export async function readCredentials(
   client: KubeClient,
   namespace: string,
   record: InstallRecord,
-  control: CallControl = {},
+  { signal }: CallControl = {},
 ): Promise<AgentCredentials> {
-  throw new Error(`not built yet ${String(client)} ${namespace} ${String(record)} ${String(control)}`);
+  const secret = await readOrUndefined(client, corePath('secrets', namespace, record.secret), signal);
+  if (secret === undefined)
+    throw new InterceptorError('TARGET_NOT_FOUND', `the agent's secret "${record.secret}" is gone`, {
+      hint: `take the agent out and intercept again: intercept leave ${record.service} -n ${namespace}`,
+    });
+  return parseCredentials(secret);
+}
+
+/** Deletes an install's ConfigMap and Secret; those that are gone are fine. @throws InterceptorError CLUSTER_* */
+export async function deleteObjects(
+  client: KubeClient,
+  namespace: string,
+  record: { readonly configMap: string; readonly secret: string },
+  { signal }: CallControl = {},
+): Promise<void> {
+  await Promise.all([
+    client.delete(corePath('configmaps', namespace, record.configMap), { signal }),
+    client.delete(corePath('secrets', namespace, record.secret), { signal }),
+  ]);
+}
+
+/** As Promise.all, but settled: nothing goes on in the background when it throws. */
+async function allOrFirstFailure<T extends readonly unknown[]>(
+  tasks: readonly [...{ [K in keyof T]: Promise<T[K]> }],
+): Promise<T> {
+  await Promise.allSettled(tasks);
+  return (await Promise.all(tasks)) as unknown as T;
+}
+
+/** Creates an object of ours; a left-over of the same name is replaced. */
+async function createAfresh(
+  client: KubeClient,
+  resource: 'configmaps' | 'secrets',
+  object: KubeObject,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const namespace = object.metadata.namespace ?? '';
+  try {
+    await client.create(corePath(resource, namespace), object, { signal });
+  } catch (failure) {
+    if (!isAlreadyExists(failure)) throw failure;
+    await client.delete(corePath(resource, namespace, object.metadata.name), { signal });
+    await client.create(corePath(resource, namespace), object, { signal });
+  }
+}
+
+async function policyWarnings(
+  client: KubeClient,
+  plan: InstallPlan,
+  namespace: string,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  if (plan.action === 'reuse') return [];
+  const path = resourcePath({ apiVersion: 'networking.k8s.io/v1', resource: 'networkpolicies', namespace });
+  try {
+    const policies = await client.list<NetworkPolicy>(path, { signal });
+    const { labels } = plan.workload.after.spec.template.metadata ?? {};
+    return networkPolicyWarnings(policies.items, labels, plan.record.routes);
+  } catch (failure) {
+    // a user who may not list policies is not warned, and can intercept all the same
+    if (failure instanceof KubeStatusError) return [];
+    throw failure;
+  }
+}
+
+async function readWorkload(
+  client: KubeClient,
+  request: InstallRequest,
+  signal: AbortSignal | undefined,
+): Promise<Workload> {
+  try {
+    return await client.get<Workload>(workloadPath(request), { signal });
+  } catch (failure) {
+    throw isNotFound(failure) ? gone(request) : failure;
+  }
+}
+
+function gone(request: InstallRequest): InterceptorError {
+  return new InterceptorError('TARGET_NOT_FOUND', `${workloadText(request)} has been deleted meanwhile`);
+}
+
+function refOf({ kind, namespace, name }: InstallRequest): WorkloadRef {
+  return { kind, namespace, name };
 }

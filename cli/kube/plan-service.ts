@@ -60,12 +60,13 @@ export function restoredService(service: Service, record: InstallRecord | undefi
   return list.object;
 }
 
-/** Whether the Service leads to the agent's ports on every numeric route. Pure. */
-export function isRetargeted(service: Service, record: InstallRecord): boolean {
-  return record.routes.every(
+/** Whether any port of the Service leads to an agent's port of this install, annotated or not. Pure. */
+export function isRetargetedFor(service: Service, record: InstallRecord): boolean {
+  if (service.metadata.annotations?.[INTERCEPT_ANNOTATION] !== undefined) return true;
+  return record.routes.some(
     ({ port, servicePorts, targetName }) =>
-      targetName !== undefined ||
-      servicePorts.every((number) => service.spec.ports?.some((p) => p.port === number && p.targetPort === port)),
+      targetName === undefined &&
+      servicePorts.some((number) => service.spec.ports?.some((p) => p.port === number && p.targetPort === port)),
   );
 }
 

@@ -1,5 +1,20 @@
-import type { KubeClient } from './client.ts';
-import type { Workload, WorkloadRef } from './objects.ts';
+import { InterceptorError } from '../../src/errors.ts';
+import { TaskGroup } from '../../src/task-group.ts';
+import { type KubeClient, type KubeObject, KubeStatusError, resourcePath } from './client.ts';
+import { corePath } from './guarded-patch.ts';
+import {
+  labelSelectorText,
+  type Pod,
+  type Workload,
+  type WorkloadRef,
+  workloadResource,
+  workloadText,
+} from './objects.ts';
+import { controllerOf } from './owners.ts';
+import { type EventView, eventProblem } from './reasons.ts';
+import { failureError } from './rollout-failure.ts';
+import { judgeRollout, type ReplicaSet, type RolloutState, type RolloutView } from './rollout-judge.ts';
+import { watch } from './watch.ts';
 
 export interface RolloutProgress {
   /** Pods of the new template that are ready. */
@@ -11,10 +26,23 @@ export interface RolloutProgress {
 
 export interface RolloutOptions {
   readonly signal?: AbortSignal | undefined;
+  /** DEFAULT_ROLLOUT_DEADLINE_MS unless given. */
   readonly deadlineMs?: number | undefined;
   /** The rollout of at least this metadata.generation; the one read first unless given. */
   readonly generation?: number | undefined;
+  /** Of a restore: pods that hold a StatefulSet's rollout up are deleted, and refusals of the template being left do not count. */
+  readonly restoring?: boolean | undefined;
+  /** On every change, and at once. */
   onProgress?: ((progress: RolloutProgress) => void) | undefined;
+}
+
+export const DEFAULT_ROLLOUT_DEADLINE_MS = 10 * 60_000;
+/** Room may come by itself (another pod leaves, a node is added); after this it is called a failure. */
+export const UNSCHEDULABLE_FAILS_AFTER_MS = 60_000;
+const TICK_MS = 1_000;
+
+interface KubeEvent extends KubeObject, EventView {
+  involvedObject?: { uid?: string };
 }
 
 /**
@@ -28,5 +56,234 @@ export async function waitForRollout(
   ref: WorkloadRef,
   options: RolloutOptions = {},
 ): Promise<Workload> {
-  throw new Error(`not built yet ${String(client)} ${String(ref)} ${String(options)}`);
+  const path = resourcePath({ apiVersion: 'apps/v1', resource: workloadResource(ref.kind), namespace: ref.namespace });
+  const workload = await readFirst(client, `${path}/${encodeURIComponent(ref.name)}`, ref, options.signal);
+  const wait = new RolloutWait(client, ref, options, workload);
+  return await wait.run(path);
+}
+
+class RolloutWait {
+  readonly #client: KubeClient;
+  readonly #ref: WorkloadRef;
+  readonly #options: RolloutOptions;
+  readonly #state: RolloutState;
+  readonly #firstUnschedulableMs = new Map<string, number>();
+  readonly #deleted = new Set<string>();
+  readonly #tasks = new TaskGroup();
+  readonly #ended = new AbortController();
+  /** Set by the watches; the rollout is judged only on complete lists. */
+  #synced = { workload: false, pods: false, replicaSets: false };
+  #lastProgress = '';
+  #settle: { resolve: (workload: Workload) => void; reject: (failure: unknown) => void } | undefined;
+
+  constructor(client: KubeClient, ref: WorkloadRef, options: RolloutOptions, workload: Workload) {
+    this.#client = client;
+    this.#ref = ref;
+    this.#options = options;
+    this.#state = {
+      kind: ref.kind,
+      generation: options.generation ?? workload.metadata.generation ?? 0,
+      restoring: options.restoring === true,
+      workload,
+      pods: new Map(),
+      replicaSets: new Map(),
+      eventProblems: new Map(),
+    };
+  }
+
+  async run(workloadsPath: string): Promise<Workload> {
+    const { signal: outer, deadlineMs = DEFAULT_ROLLOUT_DEADLINE_MS } = this.#options;
+    const { namespace, name, kind } = this.#ref;
+    const { workload } = this.#state;
+    const labelSelector = labelSelectorText(workload?.spec.selector);
+    const settled = new Promise<Workload>((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    const onAbort = (): void => this.#settle?.reject(outer?.reason);
+    outer?.addEventListener('abort', onAbort, { once: true });
+    if (outer?.aborted === true) onAbort();
+    const tick = setInterval(() => this.#judge(), TICK_MS);
+    const deadline = setTimeout(() => this.#settle?.reject(this.#tooLong(deadlineMs)), deadlineMs);
+    this.#synced.replicaSets = kind === 'StatefulSet';
+    try {
+      this.#follow<Workload>(workloadsPath, { fieldSelector: `metadata.name=${name}` }, (type, object) => {
+        if (type === 'SYNC') this.#synced.workload = true;
+        else if (type === 'DELETED') this.#settle?.reject(goneError(this.#ref));
+        else this.#state.workload = object;
+      });
+      this.#follow<Pod>(corePath('pods', namespace), { labelSelector }, (type, object) => {
+        if (type === 'SYNC') this.#synced.pods = true;
+        else keep(this.#state.pods, type, object);
+      });
+      if (kind === 'Deployment')
+        this.#follow<ReplicaSet>(replicaSetsPath(namespace), { labelSelector }, (type, object) => {
+          if (type === 'SYNC') this.#synced.replicaSets = true;
+          else if (controllerOf(object)?.uid === workload?.metadata.uid) keep(this.#state.replicaSets, type, object);
+        });
+      this.#followEvents(namespace);
+      return await settled;
+    } finally {
+      clearInterval(tick);
+      clearTimeout(deadline);
+      outer?.removeEventListener('abort', onAbort);
+      this.#ended.abort();
+      await this.#tasks.close();
+    }
+  }
+
+  #follow<T extends KubeObject>(
+    path: string,
+    selection: { labelSelector?: string; fieldSelector?: string },
+    take: (...event: ['SYNC', undefined] | ['ADDED' | 'MODIFIED' | 'DELETED', T]) => void,
+  ): void {
+    const run = async (): Promise<void> => {
+      try {
+        for await (const event of watch<T>(this.#client, path, { ...selection, signal: this.#ended.signal })) {
+          if (event.type === 'SYNC') take('SYNC', undefined);
+          else take(event.type, event.object);
+          this.#judge();
+        }
+      } catch (failure) {
+        this.#settle?.reject(failure);
+      }
+    };
+    this.#tasks.add(run());
+  }
+
+  /** Events tell what no status does; a user who may not read them waits all the same. */
+  #followEvents(namespace: string): void {
+    const run = async (): Promise<void> => {
+      let listed = false;
+      try {
+        const selection = { fieldSelector: 'type=Warning', signal: this.#ended.signal };
+        for await (const event of watch<KubeEvent>(this.#client, corePath('events', namespace), selection)) {
+          if (event.type === 'SYNC') listed = true;
+          if (event.type === 'SYNC' || event.type === 'DELETED') continue;
+          const uid = event.object.involvedObject?.uid;
+          const problem = eventProblem(event.object);
+          if (uid === undefined || problem === undefined) continue;
+          // Old refusals of the workload are another rollout's; old words about a pod are about this very pod.
+          if (!listed && uid === this.#state.workload?.metadata.uid) continue;
+          this.#state.eventProblems.set(uid, problem);
+          this.#judge();
+        }
+      } catch (failure) {
+        if (!(failure instanceof KubeStatusError)) this.#settle?.reject(failure);
+      }
+    };
+    this.#tasks.add(run());
+  }
+
+  #judge(): void {
+    const { workload, pods, replicaSets } = this.#synced;
+    if (!workload || !pods || !replicaSets || this.#ended.signal.aborted) return;
+    const view = judgeRollout(this.#state);
+    this.#report(view);
+    if (view.done && this.#state.workload !== undefined) {
+      this.#settle?.resolve(this.#state.workload);
+      return;
+    }
+    if (view.failure !== undefined) {
+      this.#fail(view.failure);
+      return;
+    }
+    this.#judgeUnschedulable(view);
+    if (this.#state.restoring) for (const pod of view.stuck) this.#replacePod(pod);
+  }
+
+  #report({ updatedReady, wanted, waitingFor }: RolloutView): void {
+    const progress: RolloutProgress = { updatedReady, wanted, waitingFor };
+    const text = JSON.stringify(progress);
+    if (text === this.#lastProgress) return;
+    this.#lastProgress = text;
+    this.#options.onProgress?.(progress);
+  }
+
+  #fail(failure: NonNullable<RolloutView['failure']>): void {
+    const settle = this.#settle;
+    this.#settle = undefined; // the logs are being fetched: nothing else decides now
+    const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(3_000)]);
+    this.#tasks.add(
+      failureError(this.#client, this.#ref, failure, signal).then(
+        (error) => settle?.reject(error),
+        (failed: unknown) => settle?.reject(failed),
+      ),
+    );
+  }
+
+  #judgeUnschedulable(view: RolloutView): void {
+    const now = performance.now();
+    const present = new Set(view.unschedulable.map(({ metadata }) => metadata.uid ?? ''));
+    for (const uid of this.#firstUnschedulableMs.keys()) if (!present.has(uid)) this.#firstUnschedulableMs.delete(uid);
+    for (const pod of view.unschedulable) {
+      const uid = pod.metadata.uid ?? '';
+      const since = this.#firstUnschedulableMs.get(uid) ?? now;
+      this.#firstUnschedulableMs.set(uid, since);
+      if (now - since < UNSCHEDULABLE_FAILS_AFTER_MS) continue;
+      this.#settle?.reject(
+        new InterceptorError('ROLLOUT_FAILED', `${workloadText(this.#ref)}: ${view.waitingFor ?? 'no node has room'}`, {
+          hint: 'no node has room for one more pod with the agent: make room, or lower the replicas',
+        }),
+      );
+      return;
+    }
+  }
+
+  /** kubernetes/kubernetes#67250: a StatefulSet does not replace a pod that never became ready, whatever its template says. */
+  #replacePod(pod: Pod): void {
+    const { name, namespace = '', uid } = pod.metadata;
+    if (uid === undefined || this.#deleted.has(uid)) return;
+    this.#deleted.add(uid);
+    const remove = async (): Promise<void> => {
+      try {
+        await this.#client.delete(corePath('pods', namespace, name), {
+          preconditions: { uid },
+          signal: this.#ended.signal,
+        });
+      } catch (failure) {
+        if (!(failure instanceof KubeStatusError) && !this.#ended.signal.aborted) throw failure;
+        // may not, or is another pod by now: the wait says what it waits for
+      }
+    };
+    this.#tasks.add(remove());
+  }
+
+  #tooLong(deadlineMs: number): InterceptorError {
+    const { waitingFor } = judgeRollout(this.#state);
+    const text = `${workloadText(this.#ref)} is not rolled out after ${Math.round(deadlineMs / 1000)} s`;
+    return new InterceptorError(
+      'ROLLOUT_FAILED',
+      waitingFor === undefined ? text : `${text}, waiting for ${waitingFor}`,
+    );
+  }
+}
+
+function keep<T extends KubeObject>(map: Map<string, T>, type: 'ADDED' | 'MODIFIED' | 'DELETED', object: T): void {
+  const uid = object.metadata.uid ?? object.metadata.name;
+  if (type === 'DELETED') map.delete(uid);
+  else map.set(uid, object);
+}
+
+function replicaSetsPath(namespace: string): string {
+  return resourcePath({ apiVersion: 'apps/v1', resource: 'replicasets', namespace });
+}
+
+async function readFirst(
+  client: KubeClient,
+  path: string,
+  ref: WorkloadRef,
+  signal: AbortSignal | undefined,
+): Promise<Workload> {
+  try {
+    return await client.get<Workload>(path, { signal });
+  } catch (failure) {
+    throw failure instanceof KubeStatusError && failure.status === 404 ? goneError(ref) : failure;
+  }
+}
+
+function goneError(ref: WorkloadRef): InterceptorError {
+  return new InterceptorError(
+    'TARGET_NOT_FOUND',
+    `${workloadText(ref)} does not exist (any more) in namespace "${ref.namespace}"`,
+  );
 }
