@@ -71,7 +71,7 @@ export class HttpProxy {
     dropPass(this.#proxy, 'deleteLength'); // frames a chunked DELETE as empty: its body would be the next request
     this.#proxy.on('error', () => {}); // told to each request's own callback; without a listener http-proxy throws
 
-    this.#server = createServer({
+    const serverOptions = {
       maxHeaderSize: MAX_HEAD_BYTES,
       insecureHTTPParser: false,
       requireHostHeader: true,
@@ -80,7 +80,10 @@ export class HttpProxy {
       requestTimeout: 0,
       headersTimeout: 0,
       keepAliveTimeout: 0,
-    });
+      // Node >= 24.9 asks; before, #onUpgrade has to hand such a request back.
+      shouldUpgradeCallback: (request: IncomingMessage): boolean => !isIgnorableUpgrade(request),
+    };
+    this.#server = createServer(serverOptions);
     this.#server.maxHeadersCount = 0; // Node would drop the fields after the 2000th; MAX_HEAD_BYTES is the limit
     Object.assign(this.#server, { httpAllowHalfOpen: true }); // see HALF_CLOSED_GRACE_MS
     const enqueue = (request: IncomingMessage, response: ServerResponse): void => this.#enqueue(request, response);
@@ -169,6 +172,7 @@ export class HttpProxy {
     };
     const fault = requestFault(request.httpVersion, request.rawHeaders);
     if (fault !== undefined) {
+      caller.refused = true; // Node 24 and 26 hand out a request whose body the parser then refuses, too
       response.once('close', () => onDone({ status: 400, bytesUp: 0, bytesDown: 0, error: `refused: ${fault}` }));
       response.shouldKeepAlive = false;
       response.writeHead(400, { 'content-type': 'text/plain', 'content-length': fault.length + 1 });

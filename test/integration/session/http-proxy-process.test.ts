@@ -122,7 +122,9 @@ test('a POST takes no connection that has been unused for over a second', () =>
     upstream.send(OK);
     await caller.has('ok');
     const now = performance.now.bind(performance);
-    onTestFinished(() => vi.restoreAllMocks());
+    onTestFinished(() => {
+      vi.restoreAllMocks();
+    });
     vi.spyOn(performance, 'now').mockImplementation(() => now() + 1001);
     caller.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n');
     await (await stage.process.next()).has('POST /');
