@@ -31,6 +31,8 @@ export interface WatchOptions {
   readonly labelSelector?: string | undefined;
   readonly fieldSelector?: string | undefined;
   readonly timeoutSeconds?: number | undefined;
+  /** How long after timeoutSeconds the server's end may come; END_GRACE_MS unless given. */
+  readonly endGraceMs?: number | undefined;
   readonly onState?: ((state: WatchState) => void) | undefined;
 }
 
@@ -132,7 +134,7 @@ class Supervisor<T extends KubeObject> {
     const body = await this.#client.stream(withQuery(this.#path, query), { signal });
     const cut = setTimeout(
       () => body.destroy(new Error(`the watch did not end in time: the connection is dead`)),
-      timeoutSeconds * 1000 + END_GRACE_MS,
+      timeoutSeconds * 1000 + (this.#options.endGraceMs ?? END_GRACE_MS),
     );
     try {
       this.#options.onState?.({ state: 'connected' });
