@@ -42,7 +42,7 @@ async function installFor(commands: Readonly<Record<string, string>>): Promise<v
   }
   if (missing.size === 0) return;
   note(`installing ${[...missing].join(', ')}`);
-  const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
+  const install = ['apt-get', '-oDPkg::Lock::Timeout=120', 'install', '-y', '--no-install-recommends', ...missing];
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   if ((await tryRun(install, { env })).code === 0) return;
   await run(['apt-get', 'update'], { env }); // the lists are absent or too old

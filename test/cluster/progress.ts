@@ -10,9 +10,13 @@ export class ClusterError extends Error {
   }
 }
 
+/** A step that takes longer than this is announced, so that minutes of silence do not look like a hang. */
+const ANNOUNCE_AFTER_MS = 5000;
+
 /** Runs one step and prints one line for it, with the seconds it took, on stderr. */
 export async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
   const startedAt = performance.now();
+  const announcement = setTimeout(() => note(`… ${name}`), ANNOUNCE_AFTER_MS);
   try {
     const result = await work();
     report(`✓ ${name}`, startedAt);
@@ -20,6 +24,8 @@ export async function step<T>(name: string, work: () => Promise<T>): Promise<T> 
   } catch (cause) {
     report(`✗ ${name}`, startedAt);
     throw cause;
+  } finally {
+    clearTimeout(announcement);
   }
 }
 
