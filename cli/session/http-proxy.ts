@@ -68,7 +68,6 @@ export class HttpProxy {
     this.#upgradeAgent = new ProcessAgent(target, holdMs, { keepAlive: false });
     // toProxy: without it http-proxy calls url.parse on what a stranger wrote, which can throw.
     this.#proxy = httpProxy.createProxyServer({ selfHandleResponse: true, toProxy: true });
-    dropPass(this.#proxy, 'deleteLength'); // frames a chunked DELETE as empty: its body would be the next request
     this.#proxy.on('error', () => {}); // told to each request's own callback; without a listener http-proxy throws
 
     const serverOptions = {
@@ -179,7 +178,8 @@ export class HttpProxy {
       response.end(`${fault}\n`);
       return;
     }
-    request.headers = {}; // http-proxy copies them; the raw ones are what we send
+    // http-proxy copies and mends them (its deleteLength frames a chunked DELETE as empty); the raw ones are what is sent.
+    request.headers = {};
     passRequest(request, response, { proxy: this.#proxy, target: this.#options.target, agent: this.#agent }, onDone);
   }
 
@@ -232,10 +232,4 @@ export class HttpProxy {
     const { method = '', url = '' } = request;
     this.#options.onRequest?.({ method, path: pathForRecord(url), ms: performance.now() - startedAt, ...result });
   }
-}
-
-/** http-proxy's passes are private, yet the only way to leave one out. */
-function dropPass(proxy: httpProxy, name: string): void {
-  const inner = proxy as unknown as { webPasses: { name: string }[] };
-  inner.webPasses = inner.webPasses.filter((pass) => pass.name !== name);
 }
