@@ -178,8 +178,8 @@ export class Session {
       ...(generation === undefined ? {} : { generation }),
       onProgress: ({ updatedReady, wanted, waitingFor }) => {
         this.#waitingFor = waitingFor ?? `pods ${updatedReady}/${wanted}`;
-        report({ event: 'rollout', ready: updatedReady, wanted });
-        if (waitingFor !== undefined && updatedReady < wanted) report({ event: 'waiting', for: waitingFor });
+        const held = waitingFor === undefined ? {} : { waitingFor };
+        report({ event: 'rollout', ready: updatedReady, wanted, ...held });
       },
     });
   }

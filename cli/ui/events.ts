@@ -25,7 +25,13 @@ export type SessionEvent =
   | { readonly event: 'recovered'; readonly workload: string; readonly namespace: string }
   | { readonly event: 'patched'; readonly workload: string; readonly agentImage: string }
   | { readonly event: 'agent-present'; readonly workload: string }
-  | { readonly event: 'rollout'; readonly ready: number; readonly wanted: number }
+  | {
+      readonly event: 'rollout';
+      readonly ready: number;
+      readonly wanted: number;
+      /** What holds it up, in the cluster's own words. */
+      readonly waitingFor?: string;
+    }
   | { readonly event: 'waiting'; readonly for: string }
   | {
       readonly event: 'connected';

@@ -60,10 +60,12 @@ export function describe(event: SessionEvent): Line | undefined {
       return tick(`patched ${event.workload}: agent added (${event.agentImage})`);
     case 'agent-present':
       return tick(`agent already in ${event.workload}`);
-    case 'rollout':
-      return event.ready >= event.wanted
-        ? tick(`rolled out ${event.ready}/${event.wanted}`)
-        : wait(`rolling out ${event.ready}/${event.wanted}`);
+    case 'rollout': {
+      if (event.ready >= event.wanted && event.waitingFor === undefined)
+        return tick(`rolled out ${event.ready}/${event.wanted}`);
+      const why = event.waitingFor === undefined ? '' : `: ${event.waitingFor}`;
+      return wait(`rolling out ${event.ready}/${event.wanted}${why}`);
+    }
     case 'waiting':
       return wait(`waiting for ${event.for}`);
     case 'connected':
