@@ -27,6 +27,8 @@ export interface ChannelOwner extends WindowBudget {
   addQueued(receivedBytes: number, pendingBytes: number): void;
   /** Nothing more may be sent or received for this id. */
   wireClosed(channel: Channel): void;
+  /** The stream above is destroyed: nobody will read or write any more. */
+  released(channel: Channel): void;
 }
 
 /** What the channel tells the stream above it. */
@@ -138,8 +140,8 @@ export class Channel {
     return chunk;
   }
 
-  /** Ends the stream with a reset frame, unless both sides have ended it already. */
-  reset(reason: ResetReason): void {
+  /** The stream above is gone: a reset frame, unless both sides have ended already. */
+  release(reason: ResetReason): void {
     if (this.#wireOpen) {
       const peerKnows = this.#opening !== 'opener-unsent';
       this.#close();
@@ -149,6 +151,7 @@ export class Channel {
       }
     }
     this.#dropReceived();
+    this.#owner.released(this);
   }
 
   // ---- from the tunnel: what the peer sent
@@ -278,9 +281,11 @@ export class Channel {
     this.#wireOpen = false;
     this.#window.release();
     this.#creditDue = false;
-    this.#owner.addQueued(0, -this.#pendingBytes);
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    if (this.#pendingBytes > 0) {
+      this.#owner.addQueued(0, -this.#pendingBytes);
+      this.#pending = [];
+      this.#pendingBytes = 0;
+    }
     this.#owner.wireClosed(this);
     const onSent = this.#endSent ? undefined : this.#onSent;
     if (onSent !== undefined) {
@@ -291,6 +296,7 @@ export class Channel {
   }
 
   #dropReceived(): void {
+    if (this.#received.byteLength === 0) return;
     this.#owner.addQueued(-this.#received.byteLength, 0);
     this.#received.clear();
   }

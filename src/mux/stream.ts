@@ -37,12 +37,11 @@ export class MuxStream extends Duplex {
   readonly id: StreamId;
   /** What the open frame asked for. */
   readonly info: OpenInfo;
-  /** Resolves when the peer accepted (opener) or we did (acceptor); rejects with StreamResetError. Needs no handler. */
-  readonly opened: Promise<void>;
   /** Set when the peer reset the stream; 'gone' also when the tunnel was lost. */
   resetReason: ResetReason | undefined;
   readonly #channel: Channel;
-  #settleOpened: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  #openedState: 'waiting' | 'opened' | 'failed' = 'waiting';
+  #opened: { readonly promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } | undefined;
   #wanted = false;
   #endPushed = false;
   #reasonToSend: ResetReason = 'reset';
@@ -57,14 +56,10 @@ export class MuxStream extends Duplex {
     this.#channel = channel;
     this.id = channel.id;
     this.info = channel.info;
-    this.opened = new Promise((resolve, reject) => {
-      this.#settleOpened = { resolve, reject };
-    });
-    this.opened.catch(() => {}); // whoever waits sees it; nobody has to wait
-    this.on('error', () => {});
+    this.on('error', dropError);
     channel.events = {
       onReadable: () => this.#drain(),
-      onOpened: () => this.#settleOpened?.resolve(),
+      onOpened: () => this.#settleOpened(undefined),
       onReset: (reason) => {
         this.resetReason = reason;
         this.destroy(new StreamResetError(reason));
@@ -72,10 +67,19 @@ export class MuxStream extends Duplex {
     };
   }
 
+  /** Resolves when the peer accepted (opener) or we did (acceptor); rejects with StreamResetError. Needs no handler. */
+  get opened(): Promise<void> {
+    // Made when asked for: most streams are never asked.
+    this.#opened ??= deferred();
+    if (this.#openedState === 'opened') this.#opened.resolve();
+    if (this.#openedState === 'failed') this.#opened.reject(this.#openingError());
+    return this.#opened.promise;
+  }
+
   /** Acceptor: tells the opener that the stream is connected. What was written before goes out behind it. */
   accept(): void {
     this.#channel.accept();
-    this.#settleOpened?.resolve();
+    this.#settleOpened(undefined);
   }
 
   /** Acceptor: says why there will be no connection. After accept() it is a plain reset. */
@@ -122,10 +126,21 @@ export class MuxStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#channel.reset(this.#reasonToSend);
-    this.#settleOpened?.reject(error ?? new StreamResetError(this.#reasonToSend));
-    this.#settleOpened = undefined;
+    this.#channel.release(this.#reasonToSend);
+    this.#settleOpened(error ?? 'destroyed');
     done(error);
+  }
+
+  /** @param failure undefined: it is open; 'destroyed': destroyed on this side without an error */
+  #settleOpened(failure: Error | 'destroyed' | undefined): void {
+    if (this.#openedState !== 'waiting') return;
+    this.#openedState = failure === undefined ? 'opened' : 'failed';
+    if (failure === undefined) this.#opened?.resolve();
+    else this.#opened?.reject(failure === 'destroyed' ? this.#openingError() : failure);
+  }
+
+  #openingError(): Error {
+    return this.errored ?? new StreamResetError(this.resetReason ?? this.#reasonToSend);
   }
 
   // What node:http asks of a socket; a stream needs none of it.
@@ -144,4 +159,17 @@ export class MuxStream extends Duplex {
   unref(): this {
     return this;
   }
+}
+
+function dropError(): void {} // 'close' tells
+
+function deferred(): { readonly promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
+  let resolve = (): void => {};
+  let reject = (_error: Error): void => {};
+  const promise = new Promise<void>((settle, fail) => {
+    resolve = settle;
+    reject = fail;
+  });
+  promise.catch(() => {}); // whoever waits sees it; nobody has to wait
+  return { promise, resolve, reject };
 }
