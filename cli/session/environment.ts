@@ -33,7 +33,7 @@ export const EXCLUDED_VARIABLES: readonly string[] = [
   'GOROOT',
   'KUBECONFIG',
 ];
-const EXCLUDED_PREFIXES: readonly string[] = ['LD_', 'DYLD_', 'LC_', 'XDG_', 'KUBE_INTERCEPT_'];
+export const EXCLUDED_PREFIXES: readonly string[] = ['LD_', 'DYLD_', 'LC_', 'XDG_', 'KUBE_INTERCEPT_'];
 
 /** The pod's variables that the process gets. */
 export function selectVariables(pod: Readonly<Record<string, string>>): Record<string, string> {
