@@ -8,6 +8,9 @@ import { restore } from '../../../cli/kube/restore.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
+/** Two busy cores: kube-proxy may need more than a second to forget a pod. */
+const SLOW_DRAIN = [{ name: 'DRAIN_MS', value: '4000' }];
+
 const cluster = await clusterOrReason();
 
 describe.skipIf(cluster === undefined)('install and restore on a real cluster', () => {
@@ -21,12 +24,12 @@ describe.skipIf(cluster === undefined)('install and restore on a real cluster', 
     for (const ports of ['named', 'numeric', 'undeclared'] as const)
       test(`the agent passes traffic to the app of a ${kind} with ${ports} ports, and goes without a trace`, async () => {
         const name = `${kind.toLowerCase()}-${ports}`;
-        const ref = await bench.deploy({ name, kind, ports });
+        const ref = await bench.deploy({ name, kind, ports, env: SLOW_DRAIN });
         const before = await bench.snapshot(ref);
 
         const installed = await bench.intercept(name);
         assert.equal(installed.reused, false);
-        const pods = await bench.namespace.get<{ items: Pod[] }>(`pods -l app=${name}`.split(' ')[0] ?? '');
+        const pods = await bench.namespace.get<{ items: Pod[] }>('pods');
         const ready = pods.items.filter((pod) => pod.metadata.labels?.app === name && isPodReady(pod));
         assert.equal(ready.length, 2);
         assert.ok(ready.every((pod) => pod.spec.containers.some((container) => container.name === AGENT_CONTAINER)));
