@@ -68,6 +68,8 @@ export async function startIntercept(
 export class InterceptRun {
   readonly child: ChildProcess;
   readonly events: SessionEvent[] = [];
+  /** When each of them came, as Date.now(). */
+  readonly receivedAtMs: number[] = [];
   /** Lines that are no events: what the command printed there, or Node. */
   readonly otherLines: string[] = [];
   /** The command's standard output (its standard error is shared with the events). */
@@ -140,8 +142,10 @@ export class InterceptRun {
   }
 
   #take(line: string): void {
-    if (line.startsWith('{"event":')) this.events.push(JSON.parse(line));
-    else if (line !== '') this.otherLines.push(line);
+    if (line.startsWith('{"event":')) {
+      this.events.push(JSON.parse(line));
+      this.receivedAtMs.push(Date.now());
+    } else if (line !== '') this.otherLines.push(line);
     this.#wake();
   }
 

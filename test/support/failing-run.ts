@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { chown, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ERRORS, type ErrorCode } from '../../src/errors.ts';
+import { tryRun, waitFor } from '../cluster/exec.ts';
+import type { TestCluster, TestNamespace } from './cluster.ts';
+import { type InterceptRun, startIntercept } from './intercept-run.ts';
+import { type Laptop, type LaptopSpawnOptions, startLaptop } from './laptop.ts';
+import type { TestKubeconfig } from './test-user.ts';
+import { withoutServerMetadata } from './workloads.ts';
+
+const WATCHED = 'deployments,statefulsets,daemonsets,services';
+
+export interface FailOptions {
+  /** Changes the developer's kubeconfig; a string is written as it is. */
+  readonly kubeconfig?: ((config: TestKubeconfig) => TestKubeconfig | string) | undefined;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+  readonly spawn?: LaptopSpawnOptions;
+}
+
+/** How a run ended that was to fail. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+  /** From the start of the process to its end. */
+  readonly ms: number;
+  readonly run: InterceptRun;
+}
+
+/** A namespace and a laptop for runs that must fail and leave everything as it was. */
+export class FailingBench implements AsyncDisposable {
+  readonly cluster: TestCluster;
+  readonly namespace: TestNamespace;
+  readonly laptop: Laptop;
+  /** What no output may hold. */
+  readonly secrets = new Set<string>();
+  #files = 0;
+
+  private constructor(cluster: TestCluster, namespace: TestNamespace, laptop: Laptop) {
+    this.cluster = cluster;
+    this.namespace = namespace;
+    this.laptop = laptop;
+  }
+
+  static async open(cluster: TestCluster, prefix: string): Promise<FailingBench> {
+    const [namespace, laptop] = await Promise.all([cluster.createNamespace(prefix), startLaptop(cluster)]);
+    return new FailingBench(cluster, namespace, laptop);
+  }
+
+  /** The developer's kubeconfig on the laptop, to be changed. */
+  config(): TestKubeconfig {
+    return JSON.parse(this.namespace.kubeconfigFor(this.laptop.apiUrl));
+  }
+
+  /** Writes a file of the ordinary user into the laptop's home. @returns its path */
+  async write(name: string, text: string, mode = 0o600): Promise<string> {
+    const file = join(this.laptop.home, name);
+    await writeFile(file, text, { mode });
+    await chown(file, this.laptop.uid, this.laptop.uid);
+    return file;
+  }
+
+  /** Starts `intercept … --json` with the agent's image of the cluster unless the arguments name one. */
+  async start(args: readonly string[], options: FailOptions = {}): Promise<InterceptRun> {
+    const { namespace, laptop } = this;
+    const config = options.kubeconfig?.(this.config()) ?? this.config();
+    const text = typeof config === 'string' ? config : JSON.stringify(config);
+    const file = await this.write(`kubeconfig-${this.#files++}`, text);
+    for (const user of typeof config === 'string' ? [] : config.users)
+      if (typeof user.user.token === 'string') this.secrets.add(user.user.token);
+    const env = { KUBECONFIG: file, ...options.env };
+    return await startIntercept(laptop, args, { ...options.spawn, namespace, env });
+  }
+
+  /**
+   * Runs `intercept … --json` to its end: it must fail with one error event that agrees with the exit code, say nothing it
+   * should not, and leave cluster and laptop as they were.
+   */
+  async fail(args: readonly string[], options: FailOptions = {}): Promise<Failure> {
+    const before = await this.snapshot();
+    const startedAt = performance.now();
+    const run = await this.start(args, options);
+    const failure = await this.failed(run, startedAt, options.timeoutMs);
+    assert.deepEqual(await this.snapshot(), before, run.transcript);
+    await this.expectNothingLeft(run);
+    return failure;
+  }
+
+  /** Waits for the end of a run that must fail. @returns its error event */
+  async failed(run: InterceptRun, startedAt: number, timeoutMs = 60_000): Promise<Failure> {
+    const code = await this.ended(run, timeoutMs);
+    const ms = performance.now() - startedAt;
+    const errors = run.events.filter((event) => event.event === 'error');
+    assert.equal(errors.length, 1, run.transcript);
+    const [error] = errors;
+    assert.ok(error !== undefined && run.events.at(-1) === error, run.transcript);
+    assert.equal(error.exitCode, ERRORS[error.code].exitCode, run.transcript);
+    assert.equal(code, error.exitCode, run.transcript);
+    assert.notEqual(error.code, 'INTERNAL', run.transcript);
+    this.expectDiscreet(run);
+    return { code: error.code, message: error.message, hint: error.hint ?? '', ms, run };
+  }
+
+  /** The exit code of a run, which is killed when it has not ended in time. */
+  async ended(run: InterceptRun, timeoutMs = 60_000): Promise<number | null> {
+    const timer = setTimeout(() => run.child.kill('SIGKILL'), timeoutMs);
+    const { code, signal } = await run.exited;
+    clearTimeout(timer);
+    assert.equal(signal, null, `not ended after ${timeoutMs} ms:\n${run.transcript}`);
+    return code;
+  }
+
+  /** No stack trace, no warning of Node, no token and no value of an agent's Secret in what was printed. */
+  expectDiscreet(run: InterceptRun): void {
+    const printed = `${run.transcript}\n${run.stdout}`;
+    assert.doesNotMatch(printed, /^\s+at .+:\d+/m);
+    assert.doesNotMatch(printed, /\(node:\d+\)/);
+    for (const secret of this.secrets) assert.ok(!printed.includes(secret), 'a secret was printed');
+  }
+
+  /** Learns the values of the agents' Secrets that are there now. @returns how many */
+  async learnSecrets(): Promise<number> {
+    const { items } = await this.namespace.get<{ items: { metadata: { name: string }; data?: Record<string, string> }[] }>(
+      'secrets',
+    );
+    const ours = items.filter(({ metadata }) => metadata.name.startsWith('kube-intercept-'));
+    for (const { data = {} } of ours)
+      for (const value of [data.key, data['tls.key']])
+        if (value !== undefined) {
+          this.secrets.add(value);
+          // of PEM, the lines: a whole one would not be found in JSON, where line ends are escaped
+          for (const line of Buffer.from(value, 'base64').toString('utf8').split('\n'))
+            if (line.length > 20 && !line.startsWith('-----')) this.secrets.add(line);
+        }
+    return ours.length;
+  }
+
+  /** Workloads and Services without what the server sets, and the names of ours among ConfigMaps, Secrets and ReplicaSets. */
+  async snapshot(): Promise<unknown> {
+    const [objects, small, sets] = await Promise.all([
+      this.namespace.get<{ items: unknown[] }>(WATCHED),
+      this.namespace.kubectl(['get', 'configmaps,secrets', '-o', 'name']),
+      this.namespace.get<{ items: { metadata: { name: string } }[] }>('replicasets'),
+    ]);
+    return {
+      objects: objects.items.map(withoutServerMetadata),
+      ours: small.split('\n').filter((name) => name.includes('kube-intercept')),
+      history: sets.items.filter((set) => JSON.stringify(set).includes('kube-intercept')).map((set) => set.metadata.name),
+    };
+  }
+
+  /** The laptop holds no session file or socket any more, and no process of ours. */
+  async expectNothingLeft(run: InterceptRun): Promise<void> {
+    const files = await readdir(this.laptop.home, { recursive: true, withFileTypes: true });
+    const state = files.filter((entry) => !entry.isDirectory() && entry.parentPath.includes('kube-intercept'));
+    assert.deepEqual(
+      state.map(({ name }) => name),
+      [],
+      run.transcript,
+    );
+    await waitFor(
+      async () => ((await tryRun(['ip', 'netns', 'pids', this.laptop.netns])).stdout.trim() === '' ? true : undefined),
+      { timeoutMs: 10_000, onTimeout: () => new Error(`processes are left on the laptop after\n${run.transcript}`) },
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.laptop.dispose(), this.namespace.dispose()]);
+  }
+}
