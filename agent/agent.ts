@@ -192,8 +192,8 @@ export class Agent {
     const { settings, env } = this.#options;
     const { key } = settings.credentials;
     return {
-      claim: ({ appPorts, replaces }) => {
-        this.#sessions.claim(session, appPorts, replaces);
+      claim: ({ appPorts, replaces, laptop }) => {
+        this.#sessions.claim(session, appPorts, replaces, laptop);
         return {};
       },
       route: ({ appPort, to }) => {

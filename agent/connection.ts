@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { confirmEnd } from '../src/net/confirm-end.ts';
 import { MAX_REPLAY_BYTES, OPEN_TIMEOUT_MS, PROOF_LINGER_MS, PROOF_PEEK_MS } from './limits.ts';
 import type { ProofGate } from './proof.ts';
 
@@ -51,10 +52,12 @@ export class Connection {
     this.#route = route;
     caller.on('error', ignoreError);
     caller.on('data', (chunk: Buffer) => this.#onCallerData(chunk));
-    caller.on('end', () => {
-      this.#callerEnded = true;
-      this.#peer?.end();
-    });
+    caller.on('end', () =>
+      confirmEnd(caller, () => {
+        this.#callerEnded = true;
+        this.#peer?.end();
+      }),
+    );
     caller.on('drain', () => this.#peer?.resume());
     caller.on('close', () => this.#onCallerClose());
     const gate = route.proofGate;
@@ -129,7 +132,7 @@ export class Connection {
     peer.on('data', (chunk: Buffer) => {
       if (!this.#caller.write(chunk)) peer.pause();
     });
-    peer.on('end', () => this.#caller.end());
+    peer.on('end', () => confirmEnd(peer, () => this.#caller.end()));
     this.#resumeCaller();
   }
 

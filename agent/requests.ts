@@ -23,10 +23,11 @@ export type RequestHandlers = {
 /** Reads the params of each method. @throws RequestFailure BAD_PARAMS */
 const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> } = {
   claim: (params) => {
-    const { appPorts, replaces } = record(params);
+    const { appPorts, replaces, laptop = [] } = record(params);
     if (!Array.isArray(appPorts) || appPorts.length === 0 || !appPorts.every(isPort)) throw bad('appPorts');
     if (!Array.isArray(replaces) || !replaces.every(isText)) throw bad('replaces');
-    return { appPorts, replaces };
+    if (!Array.isArray(laptop) || !laptop.every(isPort)) throw bad('laptop');
+    return { appPorts, replaces, laptop };
   },
   route: (params) => {
     const { appPort, to } = record(params);

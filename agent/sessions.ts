@@ -100,10 +100,16 @@ export class Sessions<Carrier extends SessionCarrier> {
   }
 
   /**
-   * Takes all of `appPorts` or none. The sessions in `replaces` are ended and no longer in the way.
+   * Takes all of `appPorts` or none. The sessions in `replaces` are ended and no longer in the way; the ports in `laptop` are
+   * the laptop's from the claim on, so that a pod that comes later is never ready with another route.
    * @throws RequestFailure TARGET_IN_USE with the holder; TARGET_NOT_FOUND; SESSION_NOT_FOUND when the caller was ended
    */
-  claim(session: Session<Carrier>, appPorts: readonly number[], replaces: readonly string[]): void {
+  claim(
+    session: Session<Carrier>,
+    appPorts: readonly number[],
+    replaces: readonly string[],
+    laptop: readonly number[] = [],
+  ): void {
     this.#mustBeKnown(session);
     const replaced = replaces.filter((id) => id !== session.identity.sessionId);
     for (const appPort of appPorts) {
@@ -121,6 +127,7 @@ export class Sessions<Carrier extends SessionCarrier> {
     for (const appPort of appPorts)
       if (this.#claims.get(appPort)?.session !== session) this.#claims.set(appPort, { session, to: 'app' });
     this.#log.info('session claimed', { ...who(session), appPorts: appPorts.map(String) });
+    for (const appPort of laptop) this.route(session, appPort, 'laptop');
     this.#options.onClaim?.();
   }
 

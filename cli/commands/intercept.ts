@@ -10,6 +10,7 @@ import { choosePorts, parsePortOption } from '../kube/ports.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
 import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
 import { readAgentCode } from '../session/agent-code.ts';
+import { pause } from '../session/backoff.ts';
 import type { TunnelOption } from '../session/carriers.ts';
 import { listenControlSocket } from '../session/control-socket.ts';
 import { isDetachedChild, runDetached, sessionReporter } from '../session/detach.ts';
@@ -29,6 +30,8 @@ import {
   writeSessionRecord,
 } from '../session/state-files.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
+
+const RECOVER_DEADLINE_MS = 10_000;
 
 export interface InterceptOptions extends ClusterOptions {
   readonly port?: readonly string[];
@@ -157,7 +160,8 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   try {
     return await session.run();
   } finally {
-    await recovered;
+    // What is not restored by then, the next run restores.
+    await Promise.race([recovered, pause(RECOVER_DEADLINE_MS, leaving.forced)]);
     await control.close();
     for (const gone of [...dead, record]) await removeSessionRecord(gone);
     stopSignals();

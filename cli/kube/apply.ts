@@ -61,24 +61,28 @@ export async function install(
   const plan = planInstall(workload, request, createdAt);
   if (plan.action === 'reuse') return reuse(client, request, plan, signal);
 
+  // What has been sent is waited for, whatever the signal says: a create or patch that was given up on might still be
+  // carried out, behind the back of whoever takes the install back.
   const credentials = makeCredentials(request.name);
   let latest = plan;
+  let mayBePatched = false;
   try {
     const [warnings] = await allOrFirstFailure([
       policyWarnings(client, plan, request.namespace, signal),
-      createAfresh(client, 'configmaps', codeConfigMap(workload, plan.record, request.agent.code), signal),
-      credentials.then((made) =>
-        createAfresh(client, 'secrets', credentialsSecret(workload, plan.record, made), signal),
-      ),
+      createAfresh(client, 'configmaps', codeConfigMap(workload, plan.record, request.agent.code)),
+      credentials.then((made) => createAfresh(client, 'secrets', credentialsSecret(workload, plan.record, made))),
     ]);
     const patched = await guardedPatch<Workload>(
       client,
       workloadPath(request),
       (current) => {
+        mayBePatched = false; // asked again: the one before was refused
+        signal?.throwIfAborted();
         latest = planInstall(current, request, createdAt);
+        mayBePatched = true;
         return latest.workload.after;
       },
-      { signal, known: workload },
+      { known: workload },
     );
     if (patched === undefined) throw gone(request);
     if (latest.action === 'reuse') {
@@ -97,7 +101,7 @@ export async function install(
     // A refusal means that nothing was patched. After a lost answer the patch may stand, and its pods need the objects.
     const refused =
       failure instanceof KubeStatusError || (failure instanceof InterceptorError && failure.code.startsWith('TARGET_'));
-    if (refused) await deleteObjects(client, request.namespace, plan.record);
+    if (refused || !mayBePatched) await deleteObjects(client, request.namespace, plan.record);
     throw failure;
   }
 }
@@ -144,7 +148,10 @@ export async function retargetService(
 ): Promise<Service | undefined> {
   if (record.routes.every(({ targetName }) => targetName !== undefined)) return undefined;
   const path = corePath('services', ref.namespace, record.service);
-  const patched = await guardedPatch<Service>(client, path, (service) => planService(service, ref, record), { signal });
+  const patched = await guardedPatch<Service>(client, path, (service) => {
+    signal?.throwIfAborted(); // once it is sent it is waited for: see install()
+    return planService(service, ref, record);
+  });
   if (patched === undefined)
     throw new InterceptorError('TARGET_NOT_FOUND', `service "${record.service}" has been deleted meanwhile`);
   return patched.object;
@@ -187,19 +194,14 @@ async function allOrFirstFailure<T extends readonly unknown[]>(
 }
 
 /** Creates an object of ours; a left-over of the same name is replaced. */
-async function createAfresh(
-  client: KubeClient,
-  resource: 'configmaps' | 'secrets',
-  object: KubeObject,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function createAfresh(client: KubeClient, resource: 'configmaps' | 'secrets', object: KubeObject): Promise<void> {
   const namespace = object.metadata.namespace ?? '';
   try {
-    await client.create(corePath(resource, namespace), object, { signal });
+    await client.create(corePath(resource, namespace), object);
   } catch (failure) {
     if (!isAlreadyExists(failure)) throw failure;
-    await client.delete(corePath(resource, namespace, object.metadata.name), { signal });
-    await client.create(corePath(resource, namespace), object, { signal });
+    await client.delete(corePath(resource, namespace, object.metadata.name));
+    await client.create(corePath(resource, namespace), object);
   }
 }
 

@@ -185,10 +185,12 @@ export class KubeClient {
     body: { readonly type: string; readonly value: unknown } | undefined,
     options: CallOptions,
   ): Promise<T> {
+    options.signal?.throwIfAborted();
     const request: RawRequest = {
       method,
       path,
-      signal: options.signal,
+      // A write that has been sent is not abandoned: nobody could say whether it stands.
+      signal: method === 'GET' ? options.signal : undefined,
       timeoutMs: options.timeoutMs,
       query: options.query,
     };

@@ -150,7 +150,10 @@ export class Agents {
       try {
         const tunnel = await this.#connect(pod, signal);
         attempt = 0;
+        const close = (): void => void tunnel.close();
+        signal.addEventListener('abort', close, { once: true });
         const lost = await tunnel.mux.closed;
+        signal.removeEventListener('abort', close);
         pod.tunnel = undefined;
         if (signal.aborted || this.#closed) break;
         pod.lastError = lost === undefined ? 'closed by the agent' : errorText(lost);
@@ -196,6 +199,8 @@ export class Agents {
     }
     pod.tunnel = tunnel;
     pod.lastError = undefined;
+    // A route that changed while the claim was under way has not reached this agent.
+    for (const [appPort, to] of this.#routes) void tunnel.control.request('route', { appPort, to }).catch(() => {}); // tunnel lost: dialled again
     const connected = this.tunnels.length;
     const wanted = Math.max(this.#wanted, connected);
     this.#options.report({ event: 'connected', pod: pod.name, connected, wanted, carrier: tunnel.carrier });
@@ -203,19 +208,21 @@ export class Agents {
     return tunnel;
   }
 
+  #routedTo(to: 'laptop' | 'app'): number[] {
+    return [...this.#routes].flatMap(([appPort, route]) => (route === to ? [appPort] : []));
+  }
+
   /** One after the other: of two sessions that start together, the one that gets the first pod gets them all. */
   async #claim(tunnel: AgentTunnel): Promise<void> {
     const turn = this.#claiming.then(async () => {
       const { appPorts, replaces } = this.#options;
       try {
-        await tunnel.control.request('claim', { appPorts, replaces });
+        await tunnel.control.request('claim', { appPorts, replaces, laptop: this.#routedTo('laptop') });
       } catch (error) {
         if (error instanceof RequestRefused && error.refusal.code === 'TARGET_IN_USE')
           throw inUse(this.#options.workload, error.refusal.holder);
         throw error;
       }
-      for (const [appPort, to] of this.#routes)
-        if (to === 'laptop') await tunnel.control.request('route', { appPort, to });
     });
     this.#claiming = turn.catch(() => {});
     await turn;

@@ -38,7 +38,7 @@ export async function proveThroughService(
       proveFrom(tunnel, { nonce, host, port: choice.servicePort, timeoutMs: PROOF_TRY_MS }, deadline, signal),
     ),
   );
-  await Promise.allSettled(tunnels.map((tunnel) => tunnel.control.request('expectProof', { nonce, ttlMs: 0 })));
+  await Promise.allSettled(tunnels.map((tunnel) => tunnel.control.request('expectProof', { nonce, ttlMs: 1 })));
   const failed = proofs.find((proof) => !proof.proved);
   if (failed !== undefined) return failed;
   const [first] = proofs;

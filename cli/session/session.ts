@@ -25,6 +25,8 @@ import type { SessionStatus } from './status.ts';
 
 /** Agents that do not answer must not hold up the end; they notice the lost tunnel by themselves. */
 const GIVE_BACK_DEADLINE_MS = 1_000;
+/** All that starts ends when leaving is asked; only a change that has been sent is waited for. */
+const START_DEADLINE_MS = 20_000;
 /** Connections that are busy when the session ends may go on for this long. */
 const DRAIN_DEADLINE_MS = 5_000;
 
@@ -87,10 +89,12 @@ export class Session {
    */
   async run(): Promise<number> {
     const { leaving } = this.#options;
-    this.#start().catch((error: unknown) => {
+    const started = this.#start().catch((error: unknown) => {
       leaving.ask({ reason: 'it failed', exitCode: 1, error });
     });
     const leave = await leaving.asked;
+    // What is under way ends before it is taken back: a patch that arrives after the restore would stay.
+    await Promise.race([started, pause(START_DEADLINE_MS, leaving.forced)]);
     const commandEnd = await this.#end(leave);
     if (leave.error !== undefined) throw leave.error;
     return commandEnd?.exitCode ?? leave.exitCode;

@@ -61,8 +61,14 @@ export interface Holder extends SessionIdentity {
 
 /** Methods: what the session asks and what the agent answers. */
 export interface ControlMethods {
-  /** Takes the app ports, all or none; `replaces` are the caller's own dead sessions, whose claims it inherits. */
-  claim: { params: { appPorts: readonly number[]; replaces: readonly string[] }; result: Record<string, never> };
+  /**
+   * Takes the app ports, all or none; `replaces` are the caller's own dead sessions, whose claims it inherits; those in
+   * `laptop` are routed to the laptop at once.
+   */
+  claim: {
+    params: { appPorts: readonly number[]; replaces: readonly string[]; laptop?: readonly number[] };
+    result: Record<string, never>;
+  };
   /** Says who answers a claimed port from now on; resolves when new connections follow it. */
   route: { params: { appPort: number; to: 'laptop' | 'app' }; result: Record<string, never> };
   /** Gives all claims back; new connections go to the app. */
