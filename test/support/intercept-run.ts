@@ -90,6 +90,7 @@ export class InterceptRun {
     other?.setEncoding('utf8').on('data', (text: string) => {
       if (eventsOn === 'stderr') this.stdout += text;
       else this.otherLines.push(text);
+      this.#wake();
     });
     this.exited = new Promise((resolve) => {
       child.once('close', (code, signal) => {
@@ -108,9 +109,18 @@ export class InterceptRun {
 
   /** The first event that matches, past or to come. */
   async untilMatch(matches: (event: SessionEvent) => boolean, what: string, timeoutMs = 60_000): Promise<SessionEvent> {
+    return await this.#until(() => this.events.find(matches), what, timeoutMs);
+  }
+
+  /** Waits until the command's standard output holds `text`. */
+  async untilOutput(text: string, timeoutMs = 60_000): Promise<void> {
+    await this.#until(() => this.stdout.includes(text) || undefined, `"${text}" from the command`, timeoutMs);
+  }
+
+  async #until<T>(find: () => T | undefined, what: string, timeoutMs: number): Promise<T> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
-      const found = this.events.find(matches);
+      const found = find();
       if (found !== undefined) return found;
       const left = deadline - Date.now();
       if (this.#hasExited || left <= 0)
