@@ -112,7 +112,11 @@ async function resolveService(client: KubeClient, options: ResolveOptions, servi
       },
     );
   const pods = await listAll<Pod>(client, options, 'v1', 'pods', selectorText(selector));
-  const live = pods.filter(({ status }) => status?.phase !== 'Succeeded' && status?.phase !== 'Failed');
+  // A pod that is being deleted may be the last of a ReplicaSet that is gone: it does not tell whose the next ones are.
+  const live = pods.filter(
+    ({ metadata, status }) =>
+      metadata.deletionTimestamp === undefined && status?.phase !== 'Succeeded' && status?.phase !== 'Failed',
+  );
   const owners =
     live.length > 0
       ? await findOwners(client, namespace, live, signal)
