@@ -1,11 +1,16 @@
 // Builds dist/: the agent as one file, the CLI and its guardian as ESM with lazy chunks.
-import { chmod, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { slimClientNode } from './build-client-node.mjs';
 import { httpProxyPatches } from './build-plugins.mjs';
 
 const { version } = JSON.parse(await readFile(new URL('./package.json', import.meta.url), 'utf8'));
-const outdir = new URL('./dist/', import.meta.url).pathname;
+const distDir = new URL('./dist', import.meta.url).pathname;
+// Beside dist/ until it is complete: a test that copies dist/ meanwhile gets the old one, never half of one.
+const cacheDir = new URL('./node_modules/.cache/', import.meta.url).pathname;
+await mkdir(cacheDir, { recursive: true });
+const workDir = await mkdtemp(`${cacheDir}build-`);
+const outdir = `${workDir}/new`;
 
 /** CommonJS dependencies call require() for Node's own modules; ESM output has none. */
 const requireBanner =
@@ -26,7 +31,6 @@ const common = {
   plugins: [httpProxyPatches, slimClientNode],
 };
 
-await rm(outdir, { recursive: true, force: true });
 await Promise.all([
   build({
     ...common,
@@ -45,4 +49,7 @@ await Promise.all([
     banner: { js: requireBanner },
   }),
 ]);
-await chmod(new URL('./dist/intercept.mjs', import.meta.url), 0o755);
+await chmod(`${outdir}/intercept.mjs`, 0o755);
+await rename(distDir, `${workDir}/old`).catch(() => {}); // ENOENT: the first build
+await rename(outdir, distDir);
+await rm(workDir, { recursive: true });
