@@ -1,5 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
-import { isConflict, isNotFound, type KubeClient, type KubeObject, resourcePath } from './client.ts';
+import { isConflict, isNotFound, type KubeClient, type KubeObject, KubeStatusError, resourcePath } from './client.ts';
 import { jsonPatch } from './json-patch.ts';
 import { type Service, type Workload, type WorkloadRef, workloadResource } from './objects.ts';
 
@@ -27,8 +27,9 @@ export async function guardedPatch<T extends KubeObject>(
   const { signal } = options;
   let { known } = options;
   for (let tries = 1; ; tries++) {
+    let before: T | undefined;
     try {
-      const before = known ?? (await client.get<T>(path, { signal }));
+      before = known ?? (await client.get<T>(path, { signal }));
       known = undefined;
       const after = plan(before) ?? before;
       const operations = jsonPatch(before, after);
@@ -42,7 +43,12 @@ export async function guardedPatch<T extends KubeObject>(
       return { object: await client.patch<T>(path, [guard, ...operations], 'json', { signal }), changed: true };
     } catch (failure) {
       if (isNotFound(failure)) return undefined;
-      if (!isConflict(failure)) throw failure;
+      if (!isConflict(failure)) {
+        // Operations are applied before versions are compared: on an object that has changed they may not fit at all (422).
+        if (before === undefined || !(failure instanceof KubeStatusError) || failure.status !== 422) throw failure;
+        known = await readOrUndefined<T>(client, path, signal);
+        if (known?.metadata.resourceVersion === before.metadata.resourceVersion) throw failure;
+      }
       if (tries >= MAX_TRIES)
         throw new InterceptorError('CLUSTER_CONFLICT', `somebody keeps changing ${path}`, {
           hint: 'another controller or person writes to it: try again when it rests',

@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { describe, test } from 'vitest';
+import { originalService, originalWorkload, readInstall } from '../../../cli/kube/annotation.ts';
+import { AGENT_CONTAINER, INTERCEPT_ANNOTATION } from '../../../cli/kube/names.ts';
+import type { Container, Workload } from '../../../cli/kube/objects.ts';
+import { planInstall } from '../../../cli/kube/plan-install.ts';
+import { planService, restoredService } from '../../../cli/kube/plan-service.ts';
+import { templateRestored } from '../../../cli/kube/restore.ts';
+import { parseAgentConfig } from '../../../src/protocol/agent-config.ts';
+import { installRequest, rawContainer, rawService, rawWorkload } from './raw-objects.ts';
+
+const AT = '2026-01-01T00:00:00Z';
+const named = rawService([{ name: 'web', port: 80, protocol: 'TCP', targetPort: 'http' }]);
+const numeric = rawService([{ name: 'web', port: 80, protocol: 'TCP', targetPort: 8080 }]);
+const deployment = rawWorkload('Deployment', [rawContainer()]);
+
+function container(workload: Workload, name: string): Container {
+  const found = workload.spec.template.spec.containers.find((c) => c.name === name);
+  assert.ok(found, name);
+  return found;
+}
+
+function configOf(workload: Workload) {
+  const variable = container(workload, AGENT_CONTAINER).env?.find(({ name }) => name === 'KUBE_INTERCEPT_AGENT');
+  return parseAgentConfig(variable?.value ?? '');
+}
+
+describe('a named target port', () => {
+  const plan = planInstall(deployment, installRequest(deployment, named), AT);
+
+  test('is taken over by the agent, and the app keeps its own under another name, probes included', () => {
+    const app = container(plan.workload.after, 'app');
+    assert.deepEqual(app.ports, [{ name: 'ki-http', containerPort: 8080, protocol: 'TCP' }]);
+    assert.equal(app.readinessProbe?.httpGet?.port, 'ki-http');
+    assert.deepEqual(container(plan.workload.after, AGENT_CONTAINER).ports, [
+      { name: 'ki-tunnel', containerPort: 9900, protocol: 'TCP' },
+      { name: 'http', containerPort: 9901, protocol: 'TCP' },
+    ]);
+    assert.deepEqual(configOf(plan.workload.after), {
+      version: 1,
+      tunnelPort: 9900,
+      container: 'app',
+      routes: [{ port: 9901, appPort: 8080 }],
+    });
+  });
+
+  test('leaves the Service alone', () => {
+    assert.equal(plan.service, undefined);
+  });
+
+  test('that two ports of the container share a number with is found by its name', () => {
+    const ports = ['metrics', 'http'].map((name) => ({ name, containerPort: 8080, protocol: 'TCP' }));
+    const workload = rawWorkload('Deployment', [rawContainer({ ports })]);
+    const { after } = planInstall(workload, installRequest(workload, named), AT).workload;
+    assert.deepEqual(
+      container(after, 'app').ports?.map(({ name }) => name),
+      ['metrics', 'ki-http'],
+    );
+    assert.deepEqual(originalWorkload(after), workload);
+  });
+
+  test('is renamed in every container that declares it, in hooks too, to names of their own', () => {
+    const lifecycle = { preStop: { httpGet: { path: '/stop', port: 'http' } } };
+    const workload = rawWorkload('Deployment', [
+      rawContainer({ lifecycle, startupProbe: { tcpSocket: { port: 'http' } } }),
+      rawContainer({ name: 'other', ports: [{ name: 'http', containerPort: 8081, protocol: 'TCP' }] }),
+    ]);
+    const { after } = planInstall(workload, installRequest(workload, named), AT).workload;
+    assert.equal(container(after, 'app').lifecycle?.preStop?.httpGet?.port, 'ki-http');
+    assert.equal(container(after, 'app').startupProbe?.tcpSocket?.port, 'ki-http');
+    assert.equal(container(after, 'other').ports?.[0]?.name, 'ki-http-2');
+    assert.equal(container(after, 'other').readinessProbe?.httpGet?.port, 'ki-http-2');
+    assert.deepEqual(originalWorkload(after), workload);
+  });
+});
+
+describe('a numeric target port', () => {
+  const plan = planInstall(deployment, installRequest(deployment, numeric), AT);
+
+  test('changes nothing of the app, and points the Service to the agent', () => {
+    assert.deepEqual(container(plan.workload.after, 'app'), container(deployment, 'app'));
+    assert.equal(plan.service?.after.spec.ports?.[0]?.targetPort, 9901);
+    assert.ok(plan.service?.after.metadata.annotations?.[INTERCEPT_ANNOTATION]);
+  });
+
+  test('comes back, by the annotation of the Service or by the record of the workload alone', () => {
+    assert.ok(plan.service);
+    assert.deepEqual(restoredService(plan.service.after, plan.record), numeric);
+    assert.deepEqual(originalService(plan.service.after), numeric);
+    const { annotations: _, ...metadata } = plan.service.after.metadata;
+    assert.deepEqual(restoredService({ ...plan.service.after, metadata }, plan.record), numeric);
+  });
+
+  test('is planned the same on a Service that is retargeted already', () => {
+    assert.ok(plan.service);
+    assert.deepEqual(planService(plan.service.after, deployment as never, plan.record)?.spec, plan.service.after.spec);
+  });
+
+  test('that somebody has changed is refused before retargeting and kept when restoring', () => {
+    const changed = rawService([{ name: 'web', port: 80, protocol: 'TCP', targetPort: 7777 }]);
+    assert.throws(() => planService(changed, { kind: 'Deployment', name: 'web' }, plan.record), {
+      code: 'CLUSTER_CONFLICT',
+    });
+    assert.ok(plan.service);
+    const theirs = structuredClone(plan.service.after);
+    const [port] = theirs.spec.ports ?? [];
+    assert.ok(port);
+    port.targetPort = 7777;
+    assert.deepEqual(restoredService(theirs, plan.record), changed);
+  });
+});
+
+test('one install covers all TCP ports of the Service, on ports the pod does not use', () => {
+  const service = rawService([
+    { name: 'web', port: 80, protocol: 'TCP', targetPort: 'http' },
+    { name: 'same', port: 81, protocol: 'TCP', targetPort: 'http' },
+    { name: 'admin', port: 82, protocol: 'TCP', targetPort: 9901 },
+    { name: 'dns', port: 53, protocol: 'UDP', targetPort: 53 },
+  ]);
+  const ports = [...(rawContainer().ports ?? []), { containerPort: 9900, protocol: 'TCP' }];
+  const workload = rawWorkload('Deployment', [rawContainer({ ports })]);
+  const { record } = planInstall(workload, installRequest(workload, service), AT);
+  assert.equal(record.tunnelPort, 9902);
+  assert.deepEqual(record.routes, [
+    { port: 9903, appPort: 8080, servicePorts: [80, 81], targetName: 'http' },
+    { port: 9904, appPort: 9901, servicePorts: [82] },
+  ]);
+});
+
+test('the agent has the mounts of the app, read-only, below a folder of its own, and restricted rights', () => {
+  const volumeMounts = [{ name: 'data', mountPath: '/var/data', mountPropagation: 'HostToContainer', subPath: 'x' }];
+  const securityContext = { runAsUser: 1000, privileged: true };
+  const workload = rawWorkload('Deployment', [rawContainer({ volumeMounts, securityContext })]);
+  const agent = container(planInstall(workload, installRequest(workload, named), AT).workload.after, AGENT_CONTAINER);
+  assert.deepEqual(agent.volumeMounts?.at(-1), {
+    name: 'data',
+    mountPath: '/kube-intercept/volumes/var/data',
+    readOnly: true,
+    subPath: 'x',
+  });
+  assert.deepEqual(agent.securityContext, {
+    runAsNonRoot: true,
+    runAsUser: 1000,
+    privileged: false,
+    allowPrivilegeEscalation: false,
+    readOnlyRootFilesystem: true,
+    capabilities: { drop: ['ALL'] },
+    seccompProfile: { type: 'RuntimeDefault' },
+  });
+});
+
+test('what an install adds and changes is taken back to the original, whatever optional parts it has', () => {
+  const option = <T>(value: T) => fc.option(fc.constant(value), { nil: undefined });
+  const anyContainer = fc
+    .record(
+      {
+        env: option([
+          { name: 'NODE_OPTIONS', value: '--inspect' },
+          { name: 'A', value: '$(NODE_OPTIONS)' },
+        ]),
+        envFrom: option([{ configMapRef: { name: 'c' } }]),
+        volumeMounts: option([{ name: 'v', mountPath: '/v' }]),
+        livenessProbe: option({ httpGet: { path: '/', port: 'http' } }),
+      },
+      { requiredKeys: [] },
+    )
+    .map((parts) => rawContainer(JSON.parse(JSON.stringify(parts)) as Partial<Container>));
+  fc.assert(
+    fc.property(
+      anyContainer,
+      fc.constantFrom('Deployment' as const, 'StatefulSet' as const),
+      fc.constantFrom(named, numeric),
+      fc.constantFrom<{ name: string }[] | undefined>(undefined, [], [{ name: 'v' }]),
+      fc.constantFrom(undefined, {}, { a: 'b' }),
+      fc.constantFrom<[number | string, number | string]>(['25%', '25%'], [0, 1], ['100%', '100%'], [1, 0]),
+      (app, kind, service, volumes, annotations, [maxSurge, maxUnavailable]) => {
+        const workload = rawWorkload(kind, [app], { replicas: 5 });
+        if (volumes !== undefined) workload.spec.template.spec.volumes = volumes;
+        if (annotations !== undefined) workload.metadata.annotations = annotations;
+        if (kind === 'Deployment')
+          workload.spec.strategy = { type: 'RollingUpdate', rollingUpdate: { maxSurge, maxUnavailable } };
+        const { after } = planInstall(workload, installRequest(workload, service), AT).workload;
+        assert.deepEqual(originalWorkload(after), workload);
+        const back = templateRestored({ kind, namespace: 'shop', name: 'web' }, after);
+        assert.deepEqual(back.spec.template, workload.spec.template);
+        assert.deepEqual(originalWorkload(back), workload);
+        assert.deepEqual(templateRestored({ kind, namespace: 'shop', name: 'web' }, back), back);
+      },
+    ),
+  );
+});
+
+test('an unfinished restore is planned away: the next install starts from the original', () => {
+  const request = installRequest(deployment, named);
+  const first = planInstall(deployment, request, AT).workload.after;
+  const restoring = templateRestored({ kind: 'Deployment', namespace: 'shop', name: 'web' }, first);
+  assert.equal(readInstall(restoring).state, 'restoring');
+  const second = planInstall(restoring, { ...request, installId: '11111111' }, AT);
+  assert.equal(second.action, 'install');
+  assert.deepEqual(originalWorkload(second.workload.after), deployment);
+});
+
+describe('an agent that is there already', () => {
+  const request = installRequest(deployment, named);
+  const { after } = planInstall(deployment, request, AT).workload;
+
+  test('is used as it is, with a warning where its code is another', () => {
+    const plan = planInstall(after, request, AT);
+    assert.equal(plan.action, 'reuse');
+    assert.deepEqual(plan.warnings, []);
+    const other = planInstall(after, { ...request, agent: { ...request.agent, code: 'newer();' } }, AT);
+    assert.equal(other.action, 'reuse');
+    assert.match(other.warnings[0] ?? '', /another version/);
+  });
+
+  test('of another Service is refused, naming who installed it and the way out', () => {
+    const service = { ...named, metadata: { ...named.metadata, name: 'admin' } };
+    assert.throws(() => planInstall(after, { ...request, service }, AT), {
+      code: 'TARGET_IN_USE',
+      message: /service "web".*ann@laptop/,
+      hint: /intercept leave deployment\/web/,
+    });
+  });
+
+  test('that has lost its annotation is refused rather than patched twice', () => {
+    const { annotations: _, ...metadata } = after.metadata;
+    assert.throws(() => planInstall({ ...after, metadata }, request, AT), { code: 'TARGET_UNSUPPORTED' });
+  });
+
+  test('whose annotation another version wrote is refused', () => {
+    const metadata = { ...after.metadata, annotations: { [INTERCEPT_ANNOTATION]: '{"version":2}' } };
+    assert.throws(() => planInstall({ ...after, metadata }, request, AT), { code: 'TARGET_IN_USE' });
+  });
+});
+
+describe('surge settings', () => {
+  const planned = (replicas: number, maxSurge: number | string, maxUnavailable: number | string) => {
+    const workload = rawWorkload('Deployment', [rawContainer()], {
+      replicas,
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge, maxUnavailable } },
+    });
+    return planInstall(workload, installRequest(workload, named), AT).workload.after.spec.strategy?.rollingUpdate;
+  };
+  test.each([
+    [2, '25%', '25%', '25%', '25%'],
+    [4, '25%', '25%', '25%', 0],
+    [2, 0, 1, 1, 0],
+    [2, '0%', '0%', 1, 0],
+    [3, 1, 0, 1, 0],
+  ])(
+    'of %s replicas, surge %s, unavailable %s, become %s and %s',
+    (replicas, surge, unavailable, toSurge, toUnavailable) => {
+      assert.deepEqual(planned(replicas, surge, unavailable), { maxSurge: toSurge, maxUnavailable: toUnavailable });
+    },
+  );
+
+  test('that cannot avoid a gap are warned about: Recreate, and a StatefulSet of one', () => {
+    const recreate = rawWorkload('Deployment', [rawContainer()], { strategy: { type: 'Recreate' } });
+    assert.match(planInstall(recreate, installRequest(recreate, named), AT).warnings[0] ?? '', /Recreate/);
+    const single = rawWorkload('StatefulSet', [rawContainer()], { replicas: 1 });
+    assert.match(planInstall(single, installRequest(single, named), AT).warnings[0] ?? '', /one replica/);
+  });
+});

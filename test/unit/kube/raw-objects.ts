@@ -1,0 +1,81 @@
+import type { Container, Pod, Service, Workload, WorkloadKind } from '../../../cli/kube/objects.ts';
+import type { InstallRequest } from '../../../cli/kube/plan.ts';
+import { choosePorts } from '../../../cli/kube/ports.ts';
+
+/** A container as the API server stores it. */
+export function rawContainer(over: Partial<Container> = {}): Container {
+  return {
+    name: 'app',
+    image: 'shop:1',
+    imagePullPolicy: 'IfNotPresent',
+    ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
+    readinessProbe: { httpGet: { path: '/healthz', port: 'http', scheme: 'HTTP' }, periodSeconds: 10 },
+    ...over,
+  };
+}
+
+export function rawWorkload(
+  kind: WorkloadKind,
+  containers: Container[],
+  over: Partial<Workload['spec']> = {},
+): Workload {
+  return {
+    apiVersion: 'apps/v1',
+    kind,
+    metadata: { name: 'web', namespace: 'shop', uid: 'uid-web', resourceVersion: '100', generation: 1 },
+    spec: {
+      replicas: 2,
+      selector: { matchLabels: { app: 'web' } },
+      template: { metadata: { labels: { app: 'web' } }, spec: { containers, restartPolicy: 'Always' } },
+      ...(kind === 'Deployment'
+        ? { strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } } }
+        : { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } } }),
+      ...over,
+    },
+    status: { observedGeneration: 1, replicas: 2, updatedReplicas: 2, readyReplicas: 2, availableReplicas: 2 },
+  };
+}
+
+export function rawService(ports: Service['spec']['ports'], over: Partial<Service['spec']> = {}): Service {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'web', namespace: 'shop', uid: 'uid-svc', resourceVersion: '50' },
+    spec: { type: 'ClusterIP', clusterIP: '10.96.0.7', selector: { app: 'web' }, ports: ports ?? [], ...over },
+  };
+}
+
+export function rawPod(over: Partial<Pod> = {}): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'web-1', namespace: 'shop', uid: 'uid-pod', labels: { app: 'web' } },
+    spec: { containers: [rawContainer()] },
+    status: {
+      phase: 'Running',
+      conditions: [{ type: 'Ready', status: 'True' }],
+      containerStatuses: [{ name: 'app', ready: true, restartCount: 0, state: { running: {} } }],
+    },
+    ...over,
+  };
+}
+
+export function installRequest(
+  workload: Workload,
+  service: Service,
+  over: Partial<InstallRequest> = {},
+): InstallRequest {
+  const [first] = service.spec.ports ?? [];
+  return {
+    namespace: 'shop',
+    kind: workload.kind === 'StatefulSet' ? 'StatefulSet' : 'Deployment',
+    name: workload.metadata.name,
+    service,
+    ports: choosePorts(service, workload, [{ localPort: 3000, servicePort: first?.port }]),
+    agent: { image: 'node:22-slim', code: 'agent();' },
+    createdBy: { user: 'ann', host: 'laptop' },
+    keepAgent: false,
+    installId: '0badcafe',
+    ...over,
+  };
+}
