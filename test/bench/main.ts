@@ -1,0 +1,66 @@
+// `npm run bench [-- --smoke]`: speed as ratios against a baseline of the same run. Never fails by what it measures.
+import { execFileSync } from 'node:child_process';
+import { cpus } from 'node:os';
+import { type TestCluster, type TestNamespace, useCluster } from '../support/cluster.ts';
+import { workload } from '../support/workloads.ts';
+import { BareSocket } from './bare-socket.ts';
+import { measureStarts } from './starts.ts';
+import { formatRows, type Row } from './stats.ts';
+import { measureTraffic } from './traffic.ts';
+
+export interface BenchSize {
+  /** Cold intercepts and rollouts. */
+  readonly colds: number;
+  readonly warms: number;
+  readonly roundTrips: number;
+  readonly streamBytes: number;
+  readonly loadSeconds: number;
+  readonly repeats: number;
+}
+
+const FULL: BenchSize = {
+  colds: 5,
+  warms: 9,
+  roundTrips: 3000,
+  streamBytes: 512 * 2 ** 20,
+  loadSeconds: 10,
+  repeats: 3,
+};
+const SMOKE: BenchSize = { colds: 1, warms: 3, roundTrips: 500, streamBytes: 64 * 2 ** 20, loadSeconds: 2, repeats: 1 };
+
+function describeMachine(size: BenchSize): string {
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+  const [cpu] = cpus();
+  const kind = size === SMOKE ? 'smoke run: figures are rough' : 'full run';
+  return `commit ${commit}, Node ${process.version}, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${kind}\n`;
+}
+
+async function bench(cluster: TestCluster, namespace: TestNamespace, size: BenchSize): Promise<Row[]> {
+  await namespace.apply([
+    ...workload({ name: 'web', image: cluster.nodeImage }),
+    ...workload({ name: 'direct', image: cluster.nodeImage }),
+  ]);
+  const [bare] = await Promise.all([
+    BareSocket.start(cluster, namespace),
+    namespace.rolledOut('deployment/web'),
+    namespace.rolledOut('deployment/direct'),
+    namespace.caller(),
+  ]);
+  const starts = await measureStarts(cluster, namespace, size);
+  const traffic = await measureTraffic(namespace, bare, size);
+  return [...starts, ...traffic];
+}
+
+const size = process.argv.includes('--smoke') ? SMOKE : FULL;
+const cluster = await useCluster();
+if ('notRun' in cluster) {
+  process.stdout.write(`not run: ${cluster.notRun}\n`);
+} else {
+  const namespace = await cluster.createNamespace('bench');
+  try {
+    process.stdout.write(describeMachine(size));
+    process.stdout.write(formatRows(await bench(cluster, namespace, size)));
+  } finally {
+    await namespace.dispose();
+  }
+}

@@ -1,0 +1,56 @@
+import { createServer } from 'node:net';
+import type { TestCluster, TestNamespace } from '../support/cluster.ts';
+import type { BenchSize } from './main.ts';
+import { startSession } from './session.ts';
+import { compare, median, type Row } from './stats.ts';
+
+/** How long it takes until traffic has moved: without the agent, beside a plain rollout of the same workload, and with it. */
+export async function measureStarts(_cluster: TestCluster, namespace: TestNamespace, size: BenchSize): Promise<Row[]> {
+  const listener = createServer((socket) => socket.end());
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const address = listener.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  const args = ['web', '--port', String(address.port)];
+  const rollouts: number[] = [];
+  const colds: number[] = [];
+  const warms: number[] = [];
+  for (let i = 0; i < size.colds; i++) {
+    rollouts.push(
+      await timed(async () => {
+        await namespace.kubectl(['rollout', 'restart', 'deployment/web']);
+        await namespace.rolledOut('deployment/web');
+      }),
+    );
+    colds.push(await timedSession(namespace, args));
+  }
+  await timedSession(namespace, [...args, '--keep-agent']);
+  for (let i = 0; i < size.warms; i++) warms.push(await timedSession(namespace, args));
+  const leave = startSession(namespace, ['leave', 'web']);
+  await leave.exited;
+  await new Promise<void>((resolve) => listener.close(() => resolve()));
+  const more = median(colds) - median(rollouts);
+  return [
+    {
+      ...compare('cold intercept beside kubectl rollout restart', median(colds), median(rollouts), 's', undefined),
+      target: '≤ 1 s more',
+      met: more <= 1,
+    },
+    compare('warm intercept from process start (beside 0.7 s)', median(warms), 0.7, 's', { atMost: 1 }),
+  ];
+}
+
+/** Seconds from the start of the process to `ready`. */
+async function timedSession(namespace: TestNamespace, args: readonly string[]): Promise<number> {
+  const started = performance.now();
+  const run = startSession(namespace, args);
+  await run.until('ready', 120_000);
+  const seconds = (performance.now() - started) / 1000;
+  await run.interrupt();
+  return seconds;
+}
+
+async function timed(work: () => Promise<void>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1000;
+}

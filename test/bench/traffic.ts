@@ -1,0 +1,149 @@
+import { createServer, type Server } from 'node:http';
+import type { Caller, TestNamespace } from '../support/cluster.ts';
+import { type BareSocket, mebibytesPerSecond } from './bare-socket.ts';
+import type { BenchSize } from './main.ts';
+import { startSession } from './session.ts';
+import { compare, median, percentile, type Row } from './stats.ts';
+
+/** Sequential requests on one kept connection; prints the milliseconds of each as JSON. */
+const LATENCY_CODE = `
+const http = require('node:http');
+const [url, count] = process.argv.slice(1);
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+const get = () => new Promise((resolve, reject) => http.get(url, { agent }, (r) => r.resume().on('end', resolve)).on('error', reject));
+(async () => {
+  const trips = [];
+  for (let i = 0; i < Number(count) + 50; i++) { const t = performance.now(); await get(); trips.push(performance.now() - t); }
+  console.log(JSON.stringify(trips.slice(50)));
+})();
+`;
+
+/** Requests and bytes through an intercept, beside direct access and beside a bare WebSocket through the API server. */
+export async function measureTraffic(namespace: TestNamespace, bare: BareSocket, size: BenchSize): Promise<Row[]> {
+  const caller = await namespace.caller();
+  const process_ = await startProcess();
+  const run = startSession(namespace, ['web', '--port', String(process_.port)]);
+  try {
+    await run.until('ready', 120_000);
+    const measured: Record<string, number[]> = {};
+    const note = (name: string, value: number): void => {
+      measured[name] = [...(measured[name] ?? []), value];
+    };
+    for (let i = 0; i < size.repeats; i++) {
+      const echo = await bare.roundTrips(size.roundTrips);
+      const direct = await latencies(caller, 'http://direct/', size.roundTrips);
+      const through = await latencies(caller, 'http://web/', size.roundTrips);
+      for (const [name, sample] of Object.entries({ echo, direct, through }))
+        for (const p of [50, 99]) note(`${name}${p}`, percentile(sample, p));
+      note('directRate', await requestRate(caller, 'http://direct/', size.loadSeconds));
+      note('throughRate', await requestRate(caller, 'http://web/', size.loadSeconds));
+      note('bareUp', await bare.upload(size.streamBytes));
+      note(
+        'throughUp',
+        await transfer(
+          caller,
+          ['curl', '-s', '-o', '/dev/null', `http://web/bytes/${size.streamBytes}`],
+          size.streamBytes,
+        ),
+      );
+      note('bareDown', await bare.download(size.streamBytes));
+      const post = `head -c ${size.streamBytes} /dev/zero | curl -s -o /dev/null -T - http://web/`;
+      note('throughDown', await transfer(caller, ['sh', '-c', post], size.streamBytes));
+    }
+    const value = (name: string): number => median(measured[name] ?? []);
+    return [
+      compare('request p50 through the intercept beside a bare echo', value('through50'), value('echo50'), 'ms', {
+        atMost: 2.5,
+      }),
+      compare(
+        'request p99 through the intercept beside a bare echo',
+        value('through99'),
+        value('echo99'),
+        'ms',
+        undefined,
+      ),
+      compare(
+        'request p50 through the intercept beside direct',
+        value('through50'),
+        value('direct50'),
+        'ms',
+        undefined,
+      ),
+      compare(
+        'request p99 through the intercept beside direct',
+        value('through99'),
+        value('direct99'),
+        'ms',
+        undefined,
+      ),
+      compare('requests/s, 32 connections, beside direct', value('throughRate'), value('directRate'), '/s', undefined),
+      compare('one stream laptop → pod beside a bare WebSocket', value('throughUp'), value('bareUp'), 'MiB/s', {
+        atLeast: 0.6,
+      }),
+      compare('one stream pod → laptop beside a bare WebSocket', value('throughDown'), value('bareDown'), 'MiB/s', {
+        atLeast: 0.6,
+      }),
+    ];
+  } finally {
+    await run.interrupt();
+    process_.server.close();
+    process_.server.closeAllConnections();
+  }
+}
+
+/** The developer's process: small answers, big answers, and it swallows what is sent. */
+async function startProcess(): Promise<{ server: Server; port: number }> {
+  const chunk = Buffer.alloc(64 * 1024);
+  const server = createServer((request, response) => {
+    const bytes = Number(/^\/bytes\/(\d+)$/.exec(request.url ?? '')?.[1] ?? 0);
+    request.resume();
+    if (bytes === 0) {
+      request.on('end', () => response.end('hello\n'));
+      return;
+    }
+    response.setHeader('Content-Length', bytes);
+    let left = bytes;
+    const pump = (): void => {
+      while (left > 0) {
+        const part = left >= chunk.length ? chunk : chunk.subarray(0, left);
+        left -= part.length;
+        if (!response.write(part)) {
+          response.once('drain', pump);
+          return;
+        }
+      }
+      response.end();
+    };
+    pump();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return { server, port: address.port };
+}
+
+async function latencies(caller: Caller, url: string, count: number): Promise<number[]> {
+  const { code, stdout, stderr } = await caller.exec(['node', '-e', LATENCY_CODE, url, String(count)], {
+    timeoutMs: 120_000,
+  });
+  if (code !== 0) throw new Error(`requests to ${url} failed: ${stderr}`);
+  return JSON.parse(stdout) as number[];
+}
+
+async function requestRate(caller: Caller, url: string, seconds: number): Promise<number> {
+  const { stdout, stderr } = await caller.exec(['wrk', '-t1', '-c32', `-d${seconds}s`, url], {
+    timeoutMs: (seconds + 30) * 1000,
+  });
+  const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1];
+  if (rate === undefined) throw new Error(`wrk ${url}: ${stdout}${stderr}`);
+  return Number(rate);
+}
+
+/** MiB/s by the caller's clock, kubectl exec's start-up not counted. */
+async function transfer(caller: Caller, command: readonly string[], bytes: number): Promise<number> {
+  const script = `s=$(node -p 'Date.now()'); ${command.map((word) => `'${word}'`).join(' ')} || exit 1; e=$(node -p 'Date.now()'); echo $((e - s))`;
+  const { code, stdout, stderr } = await caller.exec(['sh', '-c', script], { timeoutMs: 180_000 });
+  if (code !== 0) throw new Error(`${command.join(' ')}: ${stderr}`);
+  const started = performance.now() - Number(stdout.trim());
+  return mebibytesPerSecond(bytes, started);
+}
