@@ -208,7 +208,7 @@ export class Agent {
       status: () => ({
         pod: settings.podName,
         agentVersion: VERSION,
-        ...this.#sessions.status(session),
+        ...this.#sessions.status(),
         openConnections: this.#router.openConnections,
         draining: this.#draining,
       }),

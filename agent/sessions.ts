@@ -168,15 +168,13 @@ export class Sessions<Carrier extends SessionCarrier> {
     return claim?.to === 'laptop' ? claim.session.carrier : undefined;
   }
 
-  /** Sessions and routes as `caller` sees them; a caller that holds nothing is a visitor and not among them. */
-  status(caller: Session<Carrier>): {
+  /** Sessions and routes; one that holds nothing is a visitor (`list`, `leave`, one that was refused) and not among them. */
+  status(): {
     sessions: Holder[];
     routes: { appPort: number; to: 'laptop' | 'app'; sessionId?: string }[];
     idleMs: number;
   } {
-    const sessions = [...this.#sessions.values()].filter(
-      (session) => session !== caller || this.#portsOf(session).length > 0,
-    );
+    const sessions = [...this.#sessions.values()].filter((session) => this.#portsOf(session).length > 0);
     const routes = this.#options.appPorts.map((appPort) => {
       const claim = this.#claims.get(appPort);
       const to = this.laptopFor(appPort) === undefined ? ('app' as const) : ('laptop' as const);

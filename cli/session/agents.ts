@@ -34,6 +34,8 @@ export interface AgentsOptions {
   readonly belongs: (pod: KubeObject) => boolean;
   readonly onStream: (stream: MuxStream, info: OpenInfo) => void;
   readonly onEvicted: (by: string) => void;
+  /** Somebody else has got the workload while no agent could be reached (a laptop that slept for long). */
+  readonly onTakenOver: (error: InterceptorError) => void;
   readonly report: Report;
   readonly log: Log;
 }
@@ -45,7 +47,18 @@ interface Following {
   tunnel: AgentTunnel | undefined;
   lastError: string | undefined;
   readonly abort: AbortController;
+  /** The running agent container: another id is another agent, to be dialled at once. */
+  agentId: string | undefined;
+  attempt: number;
+  /** Ends the wait before the next attempt. */
+  retry: (() => void) | undefined;
 }
+
+/**
+ * Of two sessions that start at the same moment each may get some of the pods. Then the one with the greater id gives up
+ * at once, and the other waits this long for it.
+ */
+const SPLIT_CLAIM_MS = 10_000;
 
 /**
  * Keeps one claimed tunnel to every agent of the workload, pods that come later included, and the routes the same on
@@ -60,6 +73,9 @@ export class Agents {
   readonly #waiters = new Set<() => void>();
   #claiming: Promise<void> = Promise.resolve();
   #fatal: InterceptorError | undefined;
+  /** Every ready pod has been covered once: the session is not one that starts any more. */
+  #settled = false;
+  #splitSinceMs: number | undefined;
   #wanted: number;
   #closed = false;
 
@@ -94,17 +110,30 @@ export class Agents {
     const name = object.metadata.name;
     const known = this.#pods.get(name);
     if (type === 'DELETED' || this.#closed) {
-      known?.abort.abort(new Error('pod deleted'));
+      if (known !== undefined) letGo(known, 'pod deleted');
       this.#pods.delete(name);
     } else if (known !== undefined) {
       known.object = object;
-    } else if (this.#options.belongs(object) && agentRuns(object) && object.metadata.deletionTimestamp === undefined) {
+      const agentId = runningAgent(object);
+      if (agentId !== undefined && agentId !== known.agentId) {
+        known.agentId = agentId;
+        known.attempt = 0;
+        known.retry?.();
+      }
+    } else if (
+      this.#options.belongs(object) &&
+      runningAgent(object) !== undefined &&
+      object.metadata.deletionTimestamp === undefined
+    ) {
       const following: Following = {
         name,
         object,
         tunnel: undefined,
         lastError: undefined,
         abort: new AbortController(),
+        agentId: runningAgent(object),
+        attempt: 0,
+        retry: undefined,
       };
       this.#pods.set(name, following);
       this.#tasks.add(this.#follow(following));
@@ -115,6 +144,7 @@ export class Agents {
   /** Resolves when every ready pod is covered. @throws what makes it impossible (TARGET_IN_USE, …) */
   async untilCovered(signal: AbortSignal): Promise<void> {
     await this.#until(() => this.uncovered === undefined, signal);
+    this.#settled = true;
   }
 
   /** Resolves with the first tunnel. */
@@ -139,17 +169,17 @@ export class Agents {
   async close(): Promise<void> {
     this.#closed = true;
     const tunnels = this.tunnels;
-    for (const pod of this.#pods.values()) pod.abort.abort(new Error('session ended'));
+    for (const pod of this.#pods.values()) letGo(pod, 'session ended');
     await Promise.all(tunnels.map((tunnel) => tunnel.close()));
     await this.#tasks.close();
   }
 
   async #follow(pod: Following): Promise<void> {
     const { signal } = pod.abort;
-    for (let attempt = 0; !signal.aborted; ) {
+    while (!signal.aborted) {
       try {
         const tunnel = await this.#connect(pod, signal);
-        attempt = 0;
+        pod.attempt = 0;
         const close = (): void => void tunnel.close();
         signal.addEventListener('abort', close, { once: true });
         const lost = await tunnel.mux.closed;
@@ -163,12 +193,23 @@ export class Agents {
         if (signal.aborted) break;
         pod.lastError = errorText(error);
         this.#options.log.debug('tunnel failed', { pod: pod.name, reason: pod.lastError });
-        if (error instanceof InterceptorError && isFinal(error)) this.#fatal = error;
+        if (error instanceof InterceptorError && isFinal(error)) this.#giveUp(error);
       }
       this.#changed();
-      await pause(backoffMs(attempt++), signal);
+      const waiting = new AbortController();
+      pod.retry = () => waiting.abort();
+      await pause(backoffMs(pod.attempt++), waiting.signal);
+      pod.retry = undefined;
     }
     this.#changed();
+  }
+
+  /** Dialling again does not help: a session that starts ends; one that has been taken over, too. */
+  #giveUp(error: InterceptorError): void {
+    if (!this.#settled) {
+      this.#fatal = error;
+      void this.release(); // a session that starts at the same moment waits for what we hold
+    } else if (error.code === 'TARGET_IN_USE' && this.tunnels.length === 0) this.#options.onTakenOver(error);
   }
 
   async #connect(pod: Following, signal: AbortSignal): Promise<AgentTunnel> {
@@ -216,16 +257,26 @@ export class Agents {
   async #claim(tunnel: AgentTunnel): Promise<void> {
     const turn = this.#claiming.then(async () => {
       const { appPorts, replaces } = this.#options;
+      if (this.#fatal !== undefined) throw this.#fatal;
       try {
         await tunnel.control.request('claim', { appPorts, replaces, laptop: this.#routedTo('laptop') });
       } catch (error) {
-        if (error instanceof RequestRefused && error.refusal.code === 'TARGET_IN_USE')
-          throw inUse(this.#options.workload, error.refusal.holder);
-        throw error;
+        if (!(error instanceof RequestRefused) || error.refusal.code !== 'TARGET_IN_USE') throw error;
+        const { holder } = error.refusal;
+        if (this.#waitsFor(holder)) throw new Error(`waiting for ${whoIs(holder)} to give up`);
+        throw inUse(this.#options.workload, holder);
       }
     });
     this.#claiming = turn.catch(() => {});
     await turn;
+  }
+
+  /** Whether the holder is a session that has got some of the pods just now, and will give them up. */
+  #waitsFor(holder: Holder | undefined): holder is Holder {
+    if (holder === undefined || this.tunnels.length === 0) return false;
+    if (!(this.#options.identity.sessionId < holder.sessionId)) return false;
+    this.#splitSinceMs ??= Date.now();
+    return Date.now() - this.#splitSinceMs < SPLIT_CLAIM_MS;
   }
 
   async #until(reached: () => boolean, signal: AbortSignal): Promise<void> {
@@ -248,6 +299,11 @@ export class Agents {
   #changed(): void {
     for (const wake of [...this.#waiters]) wake();
   }
+}
+
+function letGo(pod: Following, reason: string): void {
+  pod.abort.abort(new Error(reason));
+  pod.retry?.();
 }
 
 /** Errors that dialling again does not cure. */
@@ -286,16 +342,15 @@ export function agentConfig(pod: KubeObject): AgentConfig | undefined {
   return undefined;
 }
 
-function agentRuns(pod: KubeObject): boolean {
+/** The id of the pod's agent container while it runs. */
+function runningAgent(pod: KubeObject): string | undefined {
   if (agentConfig(pod) === undefined || !isRecord(pod.status) || !Array.isArray(pod.status.containerStatuses))
-    return false;
-  return pod.status.containerStatuses.some(
-    (status: unknown) =>
-      isRecord(status) &&
-      status.name === AGENT_CONTAINER &&
-      isRecord(status.state) &&
-      status.state.running !== undefined,
-  );
+    return undefined;
+  for (const status of pod.status.containerStatuses as unknown[]) {
+    if (!isRecord(status) || status.name !== AGENT_CONTAINER || !isRecord(status.state)) continue;
+    if (status.state.running !== undefined) return String(status.containerID);
+  }
+  return undefined;
 }
 
 function isReady(pod: KubeObject): boolean {

@@ -152,6 +152,7 @@ export class Session {
         else port.take(stream);
       },
       onEvicted: (by) => leaving.ask({ reason: `${by} ran intercept leave`, exitCode: 0 }),
+      onTakenOver: (error) => leaving.ask({ reason: error.message, exitCode: error.exitCode, error }),
       report,
       log,
     });

@@ -162,8 +162,8 @@ test('a visitor is not among the sessions, and does not end the idle time', () =
   sessions.claim(session, [8080], []);
   sessions.lost(session, carrier);
   vi.advanceTimersByTime(CLAIM_GRACE_MS + 10_000);
-  const visitor = join(sessions, 'visitor').session;
-  assert.deepEqual(sessions.status(visitor), {
+  join(sessions, 'visitor');
+  assert.deepEqual(sessions.status(), {
     sessions: [],
     routes: [
       { appPort: 8080, to: 'app' },
@@ -179,7 +179,8 @@ test('status shows who holds what, and a connected session means no idle time', 
   sessions.claim(session, [8080], []);
   sessions.route(session, 8080, 'laptop');
   vi.advanceTimersByTime(5_000);
-  const status = sessions.status(join(sessions, 'visitor').session);
+  join(sessions, 'visitor');
+  const status = sessions.status();
   assert.equal(status.idleMs, 0);
   assert.deepEqual(status.routes[0], { appPort: 8080, to: 'laptop', sessionId: 'a' });
   assert.equal(status.sessions.length, 1);
