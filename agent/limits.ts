@@ -14,8 +14,11 @@ export const MAX_PENDING_REQUESTS = 64;
 export const CLAIM_GRACE_MS = 30_000;
 /** A session that was told to go and did not is cut after this time. */
 export const EVICT_CLOSE_MS = 2_000;
-/** How long a session may take to say OPENED or refuse; then the app answers. */
-export const OPEN_TIMEOUT_MS = 15_000;
+/**
+ * How long a session may take to say OPENED or refuse; then the app answers. Longer than a session holds callers of a
+ * process that restarts (2 s), shorter than a silent carrier takes to be found dead: new callers wait no longer than this.
+ */
+export const OPEN_TIMEOUT_MS = 4_000;
 export const APP_CONNECT_TIMEOUT_MS = 30_000;
 /** What is kept for the app until the session says OPENED; a caller that sent more waits. */
 export const MAX_REPLAY_BYTES = INITIAL_WINDOW_BYTES;
