@@ -81,9 +81,8 @@ export class Inbox implements Handlers {
       this.#onMessage(message);
     }
     this.#kept.splice(0, delivered);
-    // A pause must not hide that the carrier is gone: what was kept is lost with it, as its streams are.
+    // Nobody reading must not hide that the carrier is gone: what was kept is lost with it, as its streams are.
     if (this.#closed === undefined || this.#onClose === undefined) return;
-    if (this.#kept.length > 0 && !this.#paused) return;
     const handler = this.#onClose;
     this.#onClose = undefined;
     this.#kept = [];

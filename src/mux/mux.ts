@@ -178,7 +178,7 @@ export class Mux {
     this.#liveness.stop();
     const transport = this.#transport;
     transport.onDrain = undefined;
-    transport.onMessage = undefined;
+    transport.onMessage = () => {}; // until the carrier is gone
     if (reason === undefined) {
       transport.onClose = () => this.#settleClosed(undefined);
       transport.resume();
