@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'vitest';
+import type { Pod, Workload, WorkloadKind } from '../../../cli/kube/objects.ts';
+import { judgeRollout, type ReplicaSet, type RolloutState } from '../../../cli/kube/rollout-judge.ts';
+import { rawContainer, rawPod, rawWorkload } from './raw-objects.ts';
+
+const REVISION = 'deployment.kubernetes.io/revision';
+
+function replicaSet(
+  uid: string,
+  revision: string,
+  conditions: NonNullable<ReplicaSet['status']>['conditions'] = [],
+): ReplicaSet {
+  return { metadata: { name: uid, uid, annotations: { [REVISION]: revision } }, spec: {}, status: { conditions } };
+}
+
+function podOf(uid: string, owner: string, ready: boolean, revision = ''): Pod {
+  const kind = owner === 'uid-web' ? 'StatefulSet' : 'ReplicaSet';
+  return rawPod({
+    metadata: {
+      name: uid,
+      uid,
+      labels: { 'controller-revision-hash': revision },
+      ownerReferences: [{ apiVersion: 'apps/v1', kind, name: owner, uid: owner, controller: true }],
+    },
+    ...(ready ? {} : { status: { phase: 'Pending', conditions: [], containerStatuses: [] } }),
+  });
+}
+
+function state(
+  kind: WorkloadKind,
+  status: Workload['status'],
+  pods: Pod[],
+  sets: ReplicaSet[] = [],
+  restoring = false,
+): RolloutState {
+  const workload = rawWorkload(kind, [rawContainer()]);
+  workload.metadata.generation = 2;
+  workload.metadata.annotations = { [REVISION]: '2' };
+  workload.status = { observedGeneration: 2, ...status };
+  return {
+    kind,
+    generation: 2,
+    restoring,
+    workload,
+    pods: new Map(pods.map((pod) => [pod.metadata.uid ?? '', pod])),
+    replicaSets: new Map(sets.map((set) => [set.metadata.uid ?? '', set])),
+    eventProblems: new Map(),
+  };
+}
+
+describe('a Deployment', () => {
+  const sets = [replicaSet('old', '1'), replicaSet('new', '2')];
+
+  test('is done when all wanted pods are of the present template and available, and no other is left', () => {
+    const done = state('Deployment', { replicas: 2, updatedReplicas: 2, availableReplicas: 2 }, [], sets);
+    assert.equal(judgeRollout(done).done, true);
+    for (const status of [
+      { replicas: 3, updatedReplicas: 2, availableReplicas: 3 },
+      { replicas: 2, updatedReplicas: 1, availableReplicas: 2 },
+      { replicas: 2, updatedReplicas: 2, availableReplicas: 1 },
+    ])
+      assert.equal(judgeRollout(state('Deployment', status, [], sets)).done, false);
+  });
+
+  test('is not judged before its controller has seen the change', () => {
+    const early = state(
+      'Deployment',
+      { observedGeneration: 1, replicas: 2, updatedReplicas: 2, availableReplicas: 2 },
+      [],
+      sets,
+    );
+    const view = judgeRollout(early);
+    assert.equal(view.done, false);
+    assert.match(view.waitingFor ?? '', /controller/);
+  });
+
+  test('counts ready pods of the present ReplicaSet only', () => {
+    const pods = [podOf('a', 'old', true), podOf('b', 'new', true), podOf('c', 'new', false)];
+    const view = judgeRollout(
+      state('Deployment', { replicas: 3, updatedReplicas: 2, availableReplicas: 2 }, pods, sets),
+    );
+    assert.deepEqual([view.updatedReady, view.wanted], [1, 2]);
+    assert.match(view.waitingFor ?? '', /^c: /);
+  });
+
+  test('that is being restored does not fail for what the ReplicaSet being left was refused', () => {
+    const failing = { type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: 'exceeded quota' };
+    const status = { conditions: [failing], replicas: 2, updatedReplicas: 1 };
+    assert.match(judgeRollout(state('Deployment', status, [], sets)).failure?.problem.message ?? '', /quota/);
+    assert.equal(judgeRollout(state('Deployment', status, [], sets, true)).failure, undefined);
+    const own = [replicaSet('old', '1'), replicaSet('new', '2', [failing])];
+    assert.match(judgeRollout(state('Deployment', status, [], own, true)).failure?.problem.message ?? '', /quota/);
+  });
+
+  test('that is paused says so', () => {
+    const paused = state('Deployment', { replicas: 2, updatedReplicas: 0 }, [], sets);
+    if (paused.workload !== undefined) paused.workload.spec.paused = true;
+    assert.equal(judgeRollout(paused).waitingFor, 'the rollout is paused');
+  });
+});
+
+describe('a StatefulSet', () => {
+  test('is done when its update revision has become the current one', () => {
+    const status = { replicas: 2, readyReplicas: 2, updatedReplicas: 2, currentRevision: 'r2', updateRevision: 'r2' };
+    assert.equal(judgeRollout(state('StatefulSet', status, [])).done, true);
+    assert.equal(judgeRollout(state('StatefulSet', { ...status, currentRevision: 'r1' }, [])).done, false);
+    assert.equal(judgeRollout(state('StatefulSet', { ...status, readyReplicas: 1 }, [])).done, false);
+  });
+
+  test('has stuck pods where one of another revision is not ready', () => {
+    const status = { replicas: 2, readyReplicas: 1, currentRevision: 'r1', updateRevision: 'r2' };
+    const pods = [
+      podOf('web-0', 'uid-web', true, 'r1'),
+      podOf('web-1', 'uid-web', false, 'r1'),
+      podOf('x', 'uid-web', false, 'r2'),
+    ];
+    const view = judgeRollout(state('StatefulSet', status, pods));
+    assert.deepEqual(
+      view.stuck.map(({ metadata }) => metadata.name),
+      ['web-1'],
+    );
+  });
+});
+
+test('an event says why a container is not created, and nothing once it is', () => {
+  const waiting = state(
+    'Deployment',
+    { replicas: 2, updatedReplicas: 1 },
+    [podOf('c', 'new', false)],
+    [replicaSet('new', '2')],
+  );
+  waiting.eventProblems.set('c', {
+    severity: 'waiting',
+    reason: 'FailedMount',
+    message: 'no such volume',
+    container: undefined,
+    exitCode: undefined,
+  });
+  assert.equal(judgeRollout(waiting).waitingFor, 'c: FailedMount: no such volume');
+});
