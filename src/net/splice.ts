@@ -1,4 +1,4 @@
-import { addAbortListener } from 'node:events';
+import { addAbortListener, setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -24,6 +24,7 @@ export async function splice(a: Resettable, b: Resettable, signal: AbortSignal):
     }
   }
   if (signal.aborted || a.destroyed || b.destroyed) resetBoth();
+  setMaxListeners(0, signal); // one for each open connection is no leak: Node would warn on the user's terminal from the 11th on
   using _ = addAbortListener(signal, resetBoth);
   try {
     await Promise.all([pipeline(a, b), pipeline(b, a)]);
