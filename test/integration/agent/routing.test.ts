@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import { test } from 'vitest';
 import { startWorld } from './support/agent-world.ts';
 import { acceptWith, refuseAll } from './support/session-double.ts';
-import { dial, echoAs, exchange, readAll, until } from './support/tcp.ts';
+import { dial, echoAs, exchange, type Outcome, readAll, until } from './support/tcp.ts';
 
 test('without a session the app answers', async () => {
   const world = await startWorld();
@@ -162,6 +162,29 @@ test('a reset by the caller is a reset at the process and at the app', async () 
     ['reset', 'reset'],
   );
   assert.equal(stream?.resetReason, 'reset');
+  await world.close();
+});
+
+test('bytes with a reset right behind them do not look like a message that is complete', async () => {
+  const outcomes: Promise<Outcome>[] = [];
+  const greet = (side: Duplex): void => {
+    outcomes.push(readAll(side));
+    side.write('go on');
+  };
+  const world = await startWorld(greet);
+  const cutShort = async (): Promise<void> => {
+    for (const bytes of [1, 100, 10_000, 100_000]) {
+      const caller = await dial(world.routePort);
+      await once(caller, 'data');
+      caller.write(Buffer.alloc(bytes));
+      caller.resetAndDestroy();
+    }
+  };
+  await cutShort();
+  await world.dialIntercepting({ onIncoming: acceptWith(greet) });
+  await cutShort();
+  const hows = (await Promise.all(outcomes)).map(({ how }) => how);
+  assert.deepEqual(hows, Array(8).fill('reset'));
   await world.close();
 });
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { confirmEnd } from '../../../../src/net/confirm-end.ts';
 
 /** A server on 127.0.0.1 that stands for the app or for the process. */
 export interface TcpServer {
@@ -53,11 +54,14 @@ export function readAll(side: Duplex): Promise<Outcome> {
     const chunks: Buffer[] = [];
     let how: 'end' | 'reset' = 'reset';
     side.on('data', (chunk: Buffer) => chunks.push(chunk));
-    side.on('end', () => {
-      how = 'end';
-      resolve({ bytes: Buffer.concat(chunks), how });
-    });
+    side.on('end', () =>
+      confirmEnd(side, () => {
+        how = 'end';
+        resolve({ bytes: Buffer.concat(chunks), how });
+      }),
+    );
     side.on('close', () => resolve({ bytes: Buffer.concat(chunks), how }));
+    side.resume();
   });
 }
 
