@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { toStreamId } from '../../../src/ids.ts';
+import { agentHandshake, sessionHandshake } from '../../../src/mux/handshake.ts';
+import { Mux } from '../../../src/mux/mux.ts';
+import type { Transport } from '../../../src/mux/transport.ts';
+import { decodeMessage, encodeFrame } from '../../../src/protocol/codec.ts';
+import { type HandshakeMessage, parseControlMessage } from '../../../src/protocol/control.ts';
+import { computeProof } from '../../../src/protocol/handshake.ts';
+import { CARRIERS, type CarrierPair } from '../../support/carriers.ts';
+import { MemoryTransport } from '../../support/memory-transport.ts';
+
+const key = randomBytes(32);
+const session = { sessionId: 'session-1', user: 'ada', host: 'laptop' };
+const deadlineMs = 5_000;
+const pod = 'web-1';
+let a: MemoryTransport;
+let b: MemoryTransport;
+
+beforeEach(() => {
+  [a, b] = MemoryTransport.pair();
+});
+afterEach(() => a.terminate());
+
+const refused = { code: 'TUNNEL_UNAUTHENTICATED' };
+const say = (transport: Transport, message: HandshakeMessage): void =>
+  transport.send(encodeFrame({ type: 'control', text: JSON.stringify(message) }));
+const hear = (message: Uint8Array): HandshakeMessage => {
+  const [frame] = decodeMessage(message);
+  assert.ok(frame?.type === 'control');
+  return parseControlMessage(frame.text) as HandshakeMessage;
+};
+const next = (transport: Transport): Promise<HandshakeMessage> =>
+  new Promise((resolve) => {
+    transport.onMessage = (message) => {
+      transport.onMessage = undefined;
+      resolve(hear(message));
+    };
+  });
+
+test.each(CARRIERS)(
+  'both ends learn of each other, and what follows at once is not lost, over $name',
+  async ({ connect }) => {
+    const pair: CarrierPair = await connect();
+    const agentSide = agentHandshake(pair.agent, { key, pod, deadlineMs }).then((result) => {
+      assert.deepEqual(result, { session, version: 1 });
+      const mux = new Mux(pair.agent, { side: 'agent', onOpen: () => {}, onControl: () => {} });
+      const stream = mux.open({ kind: 'incoming', port: 80, host: '10.0.0.1' });
+      stream.write('right behind the welcome');
+      return mux;
+    });
+    assert.deepEqual(await sessionHandshake(pair.session, { key, session, deadlineMs }), { version: 1, pod });
+    // The session takes its time; the messages wait in the transport.
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    const first = new Promise<string>((resolve) => {
+      const mux = new Mux(pair.session, {
+        side: 'session',
+        onOpen: (stream) => {
+          void once(stream, 'data').then(async ([chunk]) => {
+            await mux.close();
+            resolve(String(chunk));
+          });
+        },
+        onControl: () => {},
+      });
+    });
+    assert.equal(await first, 'right behind the welcome');
+    await (await agentSide).close();
+    await pair.close();
+  },
+);
+
+test('a session with another key is refused, and both ends say so', async () => {
+  const agent = agentHandshake(a, { key: randomBytes(32), pod, deadlineMs });
+  const other = sessionHandshake(b, { key, session, deadlineMs });
+  await expect(agent).rejects.toMatchObject(refused);
+  await expect(other).rejects.toMatchObject(refused);
+});
+
+test('an agent that does not hold the key is not believed', async () => {
+  const result = sessionHandshake(b, { key, session, deadlineMs });
+  say(a, { type: 'hello', versions: [1], nonce: randomBytes(32).toString('base64url'), pod });
+  const proof = await next(a);
+  assert.ok(proof.type === 'proof');
+  say(a, {
+    type: 'welcome',
+    mac: computeProof(randomBytes(32), 'agent', {
+      versions: [1],
+      version: 1,
+      agentNonce: proof.nonce,
+      sessionNonce: proof.nonce,
+      session,
+      pod,
+    }),
+  });
+  await expect(result).rejects.toMatchObject(refused);
+});
+
+test("the session's own proof sent back as a welcome is not believed", async () => {
+  const result = sessionHandshake(b, { key, session, deadlineMs });
+  say(a, { type: 'hello', versions: [1], nonce: randomBytes(32).toString('base64url'), pod });
+  const proof = await next(a);
+  assert.ok(proof.type === 'proof');
+  say(a, { type: 'welcome', mac: proof.mac });
+  await expect(result).rejects.toMatchObject(refused);
+});
+
+test('a proof recorded on an earlier connection is refused', async () => {
+  b.recordSent = true;
+  await Promise.all([agentHandshake(a, { key, pod, deadlineMs }), sessionHandshake(b, { key, session, deadlineMs })]);
+  const recorded = b.sent[0];
+  assert.ok(recorded !== undefined);
+  const [again, thief] = MemoryTransport.pair();
+  const agent = agentHandshake(again, { key, pod, deadlineMs });
+  thief.onMessage = () => {};
+  thief.send(recorded);
+  await expect(agent).rejects.toMatchObject(refused);
+});
+
+test('a middleman cannot talk both ends down to fewer versions', async () => {
+  const [agentEnd, toAgent] = MemoryTransport.pair();
+  const [sessionEnd, toSession] = MemoryTransport.pair();
+  const agent = agentHandshake(agentEnd, { key, pod, deadlineMs });
+  const other = sessionHandshake(sessionEnd, { key, session, deadlineMs });
+  toAgent.onMessage = (message) => {
+    const hello = hear(message);
+    say(toSession, hello.type === 'hello' ? { ...hello, versions: [1, 0] } : hello);
+  };
+  toSession.onMessage = (message) => toAgent.send(message);
+  toAgent.onClose = () => toSession.close();
+  await expect(agent).rejects.toMatchObject(refused);
+  await expect(other).rejects.toMatchObject(refused);
+});
+
+test('no version in common is TUNNEL_VERSION at the session', async () => {
+  const result = sessionHandshake(b, { key, session, deadlineMs });
+  say(a, { type: 'hello', versions: [99], nonce: randomBytes(32).toString('base64url'), pod });
+  await expect(result).rejects.toMatchObject({ code: 'TUNNEL_VERSION' });
+});
+
+test.each([
+  ['noise', randomBytes(100)],
+  ['an HTTP request', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+  [
+    'an open frame',
+    encodeFrame({
+      type: 'open',
+      streamId: toStreamId(1),
+      kind: 'tcp',
+      port: 1,
+      host: 'x',
+      firstBytes: Buffer.alloc(0),
+    }),
+  ],
+  ['a ping', encodeFrame({ type: 'ping', token: 1n })],
+  [
+    'a control request',
+    encodeFrame({ type: 'control', text: '{"type":"request","id":1,"method":"status","params":{}}' }),
+  ],
+  ['a message above 4 KiB', encodeFrame({ type: 'control', text: `{"type":"proof","x":"${'x'.repeat(5000)}"}` })],
+  ['an empty message', Buffer.alloc(0)],
+])('%s before authentication closes the tunnel', async (_name, message) => {
+  const agent = agentHandshake(a, { key, pod, deadlineMs });
+  const closed = new Promise((resolve) => {
+    b.onClose = resolve;
+  });
+  b.onMessage = () => {};
+  b.send(message);
+  await expect(agent).rejects.toMatchObject(refused);
+  await closed;
+});
+
+test('a peer that says nothing is given up after the deadline, by either side', async () => {
+  b.onMessage = () => {};
+  await expect(agentHandshake(a, { key, pod, deadlineMs: 30 })).rejects.toMatchObject(refused);
+  const [c] = MemoryTransport.pair();
+  await expect(sessionHandshake(c, { key, session, deadlineMs: 30 })).rejects.toMatchObject({ code: 'TUNNEL_LOST' });
+});
+
+test('a carrier that breaks in the handshake is TUNNEL_LOST, not a refusal', async () => {
+  const result = sessionHandshake(b, { key, session, deadlineMs });
+  say(a, { type: 'hello', versions: [1], nonce: randomBytes(32).toString('base64url'), pod });
+  await next(a);
+  a.breakWire();
+  await expect(result).rejects.toMatchObject({ code: 'TUNNEL_LOST' });
+});
+
+test('an aborted handshake throws the reason and closes the carrier', async () => {
+  const abort = new AbortController();
+  const agent = agentHandshake(a, { key, pod, deadlineMs, signal: abort.signal });
+  abort.abort(new Error('no longer wanted'));
+  await expect(agent).rejects.toThrow('no longer wanted');
+});
