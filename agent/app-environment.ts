@@ -14,8 +14,11 @@ export function appEnvironment(env: Readonly<Record<string, string | undefined>>
     if (value === '' && blanked.includes(name)) continue;
     variables[name] = value;
   }
-  for (const [name, value] of Object.entries(env))
-    if (value !== undefined && name.startsWith(AGENT_APP_ENV_PREFIX))
-      variables[name.slice(AGENT_APP_ENV_PREFIX.length)] = value;
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined || !name.startsWith(AGENT_APP_ENV_PREFIX)) continue;
+    const original = name.slice(AGENT_APP_ENV_PREFIX.length);
+    // With envFrom every blanked variable is passed on as `$(X)`; the kubelet leaves that text where there is no X.
+    if (value !== `$(${original})`) variables[original] = value;
+  }
   return variables;
 }

@@ -21,3 +21,8 @@ test('a variable that was blanked for the agent comes back with its value', () =
 test('a variable that was blanked although the app has none is not there', () => {
   assert.deepEqual(appEnvironment({ NODE_OPTIONS: '', LD_PRELOAD: '' }), {});
 });
+
+test('a variable passed on by reference from envFrom is not set where the reference found nothing', () => {
+  const env = { KUBE_INTERCEPT_APP_NODE_PATH: '$(NODE_PATH)', KUBE_INTERCEPT_APP_NODE_OPTIONS: '--inspect' };
+  assert.deepEqual(appEnvironment(env), { NODE_OPTIONS: '--inspect' });
+});
