@@ -18,7 +18,7 @@ export const EVICT_CLOSE_MS = 2_000;
  * How long a session may take to say OPENED or refuse; then the app answers. Longer than a session holds callers of a
  * process that restarts (2 s), shorter than a silent carrier takes to be found dead: new callers wait no longer than this.
  */
-export const OPEN_TIMEOUT_MS = 4_000;
+export const OPEN_TIMEOUT_MS = 3_500;
 export const APP_CONNECT_TIMEOUT_MS = 30_000;
 /** What is kept for the app until the session says OPENED; a caller that sent more waits. */
 export const MAX_REPLAY_BYTES = INITIAL_WINDOW_BYTES;
