@@ -113,19 +113,16 @@ async function reuse(
   signal: AbortSignal | undefined,
 ): Promise<Installed> {
   const credentials = await readCredentials(client, request.namespace, plan.record, { signal });
-  let { record } = plan;
-  let workload = plan.workload.before;
-  if (request.keepAgent && !record.keepAgent) {
-    record = { ...record, keepAgent: true };
-    const patched = await guardedPatch<Workload>(
-      client,
-      workloadPath(request),
-      (current) => withRecord(current, record),
-      { signal },
-    );
-    workload = patched?.object ?? workload;
-  }
-  return { ref: refOf(request), workload, record, credentials, reused: true, warnings: plan.warnings };
+  const { record, warnings } = plan;
+  return { ref: refOf(request), workload: plan.workload.before, record, credentials, reused: true, warnings };
+}
+
+/** Notes on an agent that was there before that it is to be kept; only once the session holds it. Safe to repeat. */
+export async function markKept(client: KubeClient, ref: WorkloadRef, record: InstallRecord): Promise<void> {
+  if (record.keepAgent) return;
+  await guardedPatch<Workload>(client, workloadPath(ref), (current) =>
+    withRecord(current, { ...record, keepAgent: true }),
+  );
 }
 
 /** The workload with its annotation renewed; as it is when it carries another install (or none) by now. */

@@ -2,7 +2,7 @@ import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { AgentStatus, SessionIdentity } from '../../src/protocol/control.ts';
 import { TaskGroup } from '../../src/task-group.ts';
-import { type Installed, install, retargetService } from '../kube/apply.ts';
+import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Service, type WorkloadRef, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
@@ -116,6 +116,7 @@ export class Session {
     const covered = this.#untilRolledOut(installed).then(() => agents.untilCovered(signal));
     const commanded = agents.untilConnected(signal).then((tunnel) => this.#startCommand(tunnel));
     await Promise.all([covered, commanded]);
+    if (request.keepAgent) await markKept(client, ref, installed.record);
     const service = await retargetService(client, ref, installed.record, { signal });
     if (service !== undefined) report({ event: 'retargeted', service: service.metadata.name });
     await this.#moveTraffic(signal);
