@@ -40,13 +40,20 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     await buildProgram(command, set).parseAsync([...ours]);
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
+    const failure = error instanceof CommanderError ? badUsage(error) : error;
     if (process.env.KUBE_INTERCEPT_DETACHED === '1') {
       const { reportToStarter } = await import('./session/detach.ts');
-      reportToStarter(asInterceptorError(error));
+      reportToStarter(asInterceptorError(failure));
     }
-    return printError(error, { json, debug, jsonTo: command === undefined ? process.stdout : process.stderr });
+    return printError(failure, { json, debug, jsonTo: command === undefined ? process.stdout : process.stderr });
   }
+}
+
+/** What commander has against the command line, as an error of ours. */
+function badUsage(error: CommanderError): InterceptorError {
+  const text = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
+  return new InterceptorError('USAGE_BAD_OPTION', text, { hint: 'intercept --help shows what there is', cause: error });
 }
 
 /** The command line's grammar; `--help` of each command comes from here. */
@@ -80,7 +87,7 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .exitOverride()
-    .showHelpAfterError('(intercept --help shows what there is)')
+    .configureOutput({ outputError: () => {} }) // printError() tells it, as every other error
     .addHelpText(
       'after',
       `
@@ -93,7 +100,9 @@ Examples:
 
   const noCommand = (name: string): void => {
     if (command !== undefined)
-      throw new InterceptorError('USAGE_BAD_OPTION', `"intercept ${name}" takes no command after --`);
+      throw new InterceptorError('USAGE_BAD_OPTION', `"intercept ${name}" takes no command after --`, {
+        hint: `a Service of that name is reached as svc/${name}`,
+      });
   };
 
   withCluster(program).action(async (target: string, options: InterceptOptions) => {

@@ -50,7 +50,9 @@ async function fromPod(client: KubeClient, resolved: ResolvedTarget): Promise<Re
   const pod = resolved.pods.find(isPodReady);
   const [container] = resolved.workload.spec.template.spec.containers;
   if (pod === undefined || container === undefined)
-    throw new InterceptorError('TARGET_NOT_READY', `${name} has no ready pod to read the environment from`);
+    throw new InterceptorError('TARGET_NOT_READY', `${name} has no ready pod to read the environment from`, {
+      hint: `kubectl get pods -n ${resolved.namespace} shows why`,
+    });
   const result = await execInPod(client.access, {
     namespace: resolved.namespace,
     pod: pod.metadata.name,

@@ -12,6 +12,7 @@ import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
 import { readAgentCode } from '../session/agent-code.ts';
 import { pause } from '../session/backoff.ts';
 import type { TunnelOption } from '../session/carriers.ts';
+import { requireCommand } from '../session/command.ts';
 import { listenControlSocket } from '../session/control-socket.ts';
 import { isDetachedChild, runDetached, sessionReporter } from '../session/detach.ts';
 import { parseEnvOption } from '../session/environment.ts';
@@ -60,6 +61,8 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   const env = Object.fromEntries((options.env ?? []).map(parseEnvOption));
   const listenTimeoutMs = parseSeconds('--listen-timeout', options.listenTimeout) * 1000;
   checkTogether(options);
+  const [file] = options.command ?? [];
+  if (file !== undefined) await requireCommand(file, env.PATH ?? process.env.PATH);
   if (options.detach === true && !isDetachedChild()) return await runDetached({ json: options.json === true });
 
   const log = laptopLog(options.debug === true);

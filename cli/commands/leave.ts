@@ -31,7 +31,9 @@ const POLL_MS = 50;
 /** `intercept leave`. @returns the exit code */
 export async function leave(targetText: string | undefined, options: LeaveOptions): Promise<number> {
   if (targetText !== undefined && options.all === true)
-    throw new InterceptorError('USAGE_BAD_OPTION', 'a target and --all exclude each other');
+    throw new InterceptorError('USAGE_BAD_OPTION', 'a target and --all exclude each other', {
+      hint: 'intercept leave web, or intercept leave --all',
+    });
   const form = reporterForm(options.json === true, process.stderr);
   const out = options.json === true ? process.stdout : process.stderr;
   const report = createReporter({ form, out, colour: process.env.NO_COLOR === undefined });
@@ -93,7 +95,9 @@ async function leaveOne(targetText: string, options: LeaveOptions, report: Repor
       log,
     });
     if (done === 'nothing' && !ended)
-      throw new InterceptorError('SESSION_NOT_FOUND', `${workloadText(ref)} in ${namespace} is not intercepted`);
+      throw new InterceptorError('SESSION_NOT_FOUND', `${workloadText(ref)} in ${namespace} is not intercepted`, {
+        hint: `intercept list -n ${namespace} shows what is`,
+      });
     return 0;
   } catch (error) {
     if (error instanceof InterceptorError && error.code === 'SESSION_NOT_FOUND') throw error;

@@ -22,7 +22,7 @@ export function requireInterceptable(target: ResolvedTarget): ResolvedTarget & {
       `service "${service.metadata.name}" is headless: its callers go to the pods' own addresses and ports, past the agent`,
       { hint: 'intercept a Service with a cluster IP that selects the same pods' },
     );
-  refuseByTemplate(name, originalWorkload(workload));
+  refuseByTemplate(name, target.namespace, originalWorkload(workload));
   if ((workload.spec.replicas ?? 1) === 0)
     throw new InterceptorError('TARGET_NOT_READY', `${name} is scaled to 0: there is no pod to intercept`, {
       hint: `kubectl scale ${name} --replicas=1 -n ${target.namespace}`,
@@ -31,7 +31,7 @@ export function requireInterceptable(target: ResolvedTarget): ResolvedTarget & {
   return { ...target, service };
 }
 
-function refuseByTemplate(name: string, workload: Workload): void {
+function refuseByTemplate(name: string, namespace: string, workload: Workload): void {
   const { spec } = workload;
   const { hostNetwork, nodeSelector, os } = spec.template.spec;
   if (hostNetwork === true)
@@ -44,7 +44,7 @@ function refuseByTemplate(name: string, workload: Workload): void {
     });
   if (spec.paused === true)
     throw new InterceptorError('TARGET_NOT_READY', `${name} is paused: nothing is rolled out`, {
-      hint: `kubectl rollout resume ${name}`,
+      hint: `kubectl rollout resume ${name} -n ${namespace}`,
     });
   if (spec.updateStrategy?.type === 'OnDelete')
     throw new InterceptorError(

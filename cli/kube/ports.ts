@@ -94,10 +94,9 @@ function pickPort(service: Service, wanted: number | string | undefined): Servic
   if (wanted === undefined) {
     const [only, ...others] = tcp;
     if (only === undefined)
-      throw new InterceptorError(
-        'TARGET_UNSUPPORTED',
-        `${name} has no TCP port (${list(ports)}); UDP ports cannot be intercepted yet`,
-      );
+      throw new InterceptorError('TARGET_UNSUPPORTED', `${name} has no TCP port (${list(ports)})`, {
+        hint: 'only TCP can be intercepted in this version',
+      });
     if (others.length > 0)
       throw new InterceptorError('USAGE_BAD_PORT', `${name} has several ports: ${list(tcp)}`, {
         hint: `say which one: --port <local>:${only.name ?? only.port}`,

@@ -84,8 +84,7 @@ export function statusError(httpStatus: number, text: string, call: RefusedCall)
 }
 
 function unauthorized(answer: Status, { access, credentials }: RefusedCall): KubeStatusError {
-  const expired = expiredSince(credentials?.cert);
-  const why = expired === undefined ? '' : `: the client certificate expired on ${expired}`;
+  const why = expiredText(credentials);
   return new KubeStatusError(
     'CLUSTER_UNAUTHORIZED',
     `the API server ${access.server} does not accept user "${access.userName}" of context "${access.contextName}" (${access.userKind})${why}`,
@@ -117,13 +116,41 @@ function forbidden(answer: Status, lack: RegExpExecArray, { access, path }: Refu
   );
 }
 
+function dateText(date: Date): string {
+  return date.toISOString().slice(0, 10);
+}
+
 function refusalHint(answer: Status): string | undefined {
   const text = answer.serverMessage;
   if (text.includes('exceeded quota')) return 'the ResourceQuota of the namespace leaves no room for the agent';
   if (text.includes('violates PodSecurity')) return 'the PodSecurity level of the namespace forbids this pod';
   if (text.includes('admission webhook')) return 'an admission webhook of the cluster decides this: ask who runs it';
+  if (text.includes('HTTP request to an HTTPS server'))
+    return 'check the scheme of the server in the kubeconfig: https';
   if (text.includes('because it is being terminated')) return 'the namespace is being deleted';
   return undefined;
+}
+
+/** Which of the credentials has expired and when, as the end of a message; empty where none has that can be read. */
+function expiredText(credentials: Credentials | undefined): string {
+  const token = tokenExpiredSince(credentials?.authorization);
+  if (token !== undefined) return `: the token expired on ${token}`;
+  const certificate = expiredSince(credentials?.cert);
+  return certificate === undefined ? '' : `: the client certificate expired on ${certificate}`;
+}
+
+/** The date a bearer token ended, where it is a JWT (RFC 7519 section 4.1.4) that did. */
+function tokenExpiredSince(authorization: string | undefined): string | undefined {
+  const claims = /^Bearer [\w-]+\.([\w-]+)\.[\w-]*$/.exec(authorization ?? '')?.[1];
+  if (claims === undefined) return undefined;
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(claims, 'base64url').toString('utf8'));
+    if (typeof parsed !== 'object' || parsed === null || !('exp' in parsed) || typeof parsed.exp !== 'number')
+      return undefined;
+    return parsed.exp * 1000 < Date.now() ? dateText(new Date(parsed.exp * 1000)) : undefined;
+  } catch {
+    return undefined; // not a JWT, or a date beyond what Date knows: the server's answer stands alone
+  }
 }
 
 /** The date a client certificate ended, if it did. */
@@ -131,7 +158,7 @@ function expiredSince(pem: string | undefined): string | undefined {
   if (pem === undefined) return undefined;
   try {
     const validTo = new Date(new X509Certificate(pem).validTo);
-    return validTo.getTime() < Date.now() ? validTo.toISOString().slice(0, 10) : undefined;
+    return validTo.getTime() < Date.now() ? dateText(validTo) : undefined;
   } catch {
     return undefined; // not a certificate Node can read: the server's answer stands alone
   }

@@ -79,7 +79,15 @@ export async function resolveTarget(client: KubeClient, options: ResolveOptions)
     return resolveWorkload(client, options, target.kind, workload);
   }
   const service = await getOrUndefined<Service>(client, options, 'v1', 'services', target.name);
-  if (service !== undefined) return resolveService(client, options, service);
+  if (service !== undefined) {
+    if (options.service !== undefined && options.service !== target.name)
+      throw new InterceptorError(
+        'USAGE_BAD_OPTION',
+        `--service ${options.service} does not go with svc/${target.name}: the target is a Service itself`,
+        { hint: `name the workload: deploy/${target.name} --service ${options.service}, or leave --service out` },
+      );
+    return resolveService(client, options, service);
+  }
   if (target.kind === 'any') {
     const [deployment, statefulSet] = await Promise.all([
       getWorkload(client, options, 'Deployment', target.name),
@@ -195,6 +203,9 @@ async function resolveWorkload(
     throw new InterceptorError(
       'TARGET_UNSUPPORTED',
       `the pods of service "${service.metadata.name}" belong to ${workloadText({ kind: resolved.kind, name: resolved.workload.metadata.name })}`,
+      {
+        hint: `check the selectors: ${workloadText({ kind, name: workload.metadata.name })} has the labels, and not the pods`,
+      },
     );
   }
   const pods = await listAll<Pod>(client, options, 'v1', 'pods', labelSelectorText(workload.spec.selector));
@@ -230,6 +241,10 @@ export function chooseService(
 async function notFound(client: KubeClient, options: ResolveOptions, what: string): Promise<InterceptorError> {
   const { namespace, target } = options;
   let names: string[] = [];
+  if (!(await namespaceMayExist(client, options)))
+    return new InterceptorError('TARGET_NOT_FOUND', `namespace "${namespace}" does not exist`, {
+      hint: 'choose another with -n <namespace>; kubectl get namespaces lists them',
+    });
   try {
     const resource =
       target.kind === 'Deployment' || target.kind === 'StatefulSet' ? workloadResource(target.kind) : 'services';
@@ -245,6 +260,18 @@ async function notFound(client: KubeClient, options: ResolveOptions, what: strin
   return new InterceptorError('TARGET_NOT_FOUND', `no ${what} in namespace "${namespace}"`, {
     hint: near.length > 0 ? `did you mean ${near.join(', ')}? ${other}` : other,
   });
+}
+
+/** False only where the server says that there is none; most users may not ask. */
+async function namespaceMayExist(client: KubeClient, { namespace, signal }: ResolveOptions): Promise<boolean> {
+  try {
+    await client.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}`, { signal });
+    return true;
+  } catch (failure) {
+    signal?.throwIfAborted();
+    if (failure instanceof InterceptorError) return !isNotFound(failure);
+    throw failure;
+  }
 }
 
 function getWorkload(

@@ -4,7 +4,7 @@ import type { Transport } from '../../src/mux/transport.ts';
 import { connectWebSocket, webSocketTransport } from '../../src/net/transport/websocket.ts';
 import { TUNNEL_PATH } from '../../src/protocol/agent-config.ts';
 import { MAX_MESSAGE_BYTES } from '../../src/protocol/limits.ts';
-import { KubeStatusError } from '../kube/client.ts';
+import { isForbidden, KubeStatusError } from '../kube/client.ts';
 import { openWebSocket, podProxyPath } from '../kube/client-websocket.ts';
 import type { KubeAccess } from '../kube/kubeconfig-types.ts';
 import { openPortForward } from '../kube/port-forward.ts';
@@ -91,14 +91,24 @@ export class CarrierChoice {
       this.#refusals += 1;
       if (mayPass(refusal) && this.#refusals < PATIENCE) throw refusal;
       tunnel = await dial('port-forward').catch((error: unknown) => {
-        throw new InterceptorError('TUNNEL_REFUSED', `${errorText(error)} (and pods/proxy: ${errorText(refusal)})`, {
-          cause: error,
-        });
+        throw neither(refusal, error);
       });
     }
     this.#worked ??= tunnel.carrier;
     return tunnel;
   }
+}
+
+/** Why no carrier works. Missing rights for both are final (CLUSTER_FORBIDDEN): dialling again does not cure them. */
+function neither(proxy: unknown, forward: unknown): InterceptorError {
+  if (isForbidden(proxy) && isForbidden(forward))
+    return new InterceptorError('CLUSTER_FORBIDDEN', `no way to the agent: ${proxy.message}, and ${forward.message}`, {
+      hint: `one of them is enough; ${proxy.hint ?? ''}`,
+      cause: forward,
+    });
+  return new InterceptorError('TUNNEL_REFUSED', `${errorText(forward)} (and pods/proxy: ${errorText(proxy)})`, {
+    cause: forward,
+  });
 }
 
 /** Whether another carrier may fare better: this one was answered with a refusal, or cannot get to the pod. */

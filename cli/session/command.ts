@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { access, constants as files, readdir, readFile, stat } from 'node:fs/promises';
 import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { InterceptorError, systemErrorCode } from '../../src/errors.ts';
 
 /** How the command ended, as a shell would say it: its exit code, or 128 + the signal's number. */
@@ -63,6 +64,45 @@ export class Command {
     const victims = [...(await descendants(this.pid)), this.pid];
     for (const pid of victims.reverse()) kill(pid, 'SIGKILL');
   }
+}
+
+/**
+ * Looks for the command as the system will, so that a typing error is told before anything is changed in the cluster.
+ * @param path the PATH that the command gets; empty parts of it are the working directory
+ * @throws InterceptorError COMMAND_NOT_FOUND
+ */
+export async function requireCommand(file: string, path: string | undefined): Promise<void> {
+  if (process.platform === 'win32') return; // PATHEXT and App Paths: Command.start() tells
+  const candidates = file.includes('/') ? [file] : (path ?? '').split(delimiter).map((folder) => join(folder, file));
+  let found: string | undefined;
+  for (const candidate of candidates) {
+    if (!(await isFile(candidate))) continue;
+    if (await isExecutable(candidate)) return;
+    found ??= candidate;
+  }
+  if (found === undefined)
+    throw new InterceptorError('COMMAND_NOT_FOUND', `cannot start "${file}": not found`, {
+      hint: file.includes('/')
+        ? 'check the path after --'
+        : 'check the command after --: it is looked for in PATH, without a shell (for one: sh -c "…")',
+    });
+  throw new InterceptorError('COMMAND_NOT_FOUND', `cannot start "${file}": not executable`, {
+    hint: `chmod +x ${found}, or name its interpreter after --`,
+  });
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isFile(),
+    () => false, // ENOENT, ENOTDIR, EACCES: the system finds none there either
+  );
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return await access(path, files.X_OK).then(
+    () => true,
+    () => false, // EACCES
+  );
 }
 
 export function commandEnd(code: number | null, signal: NodeJS.Signals | null): CommandEnd {
