@@ -39,7 +39,7 @@ export interface MuxStats {
 
 /**
  * Many streams on one authenticated carrier (PROTOCOL.md). Owns the transport from here on. Any violation by the peer
- * ends the tunnel: `closed` says why.
+ * ends the tunnel: `closed` says why. Longer than a file should be: receiving, sending and the end share one state.
  */
 export class Mux {
   /** Undefined after our own close(); else why the tunnel ended. All streams have been reset by then. */
