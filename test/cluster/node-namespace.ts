@@ -108,7 +108,8 @@ async function findNodeProcesses(layout: Layout): Promise<{ pid: number; program
     if (!/^\d+$/.test(name)) continue;
     const commandLine = await readIfThere(`/proc/${name}/cmdline`);
     if (commandLine?.split('\0').at(-2) !== marker(layout)) continue;
-    const program = basename(await readlink(`/proc/${name}/exe`).catch(() => '')); // ENOENT: a zombie, or just ended
+    const path = await readlink(`/proc/${name}/exe`).catch(() => ''); // ENOENT: a zombie, or just ended
+    const program = basename(path.replace(/ \(deleted\)$/, '')); // the cache may be emptied under a running node
     if (program === 'unshare' || program === 'tini') found.push({ pid: Number(name), program });
   }
   return found;
