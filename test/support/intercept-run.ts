@@ -75,6 +75,7 @@ export class InterceptRun {
   /** The command's standard output (its standard error is shared with the events). */
   stdout = '';
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  readonly #startedAtMs = Date.now();
   readonly #waiters = new Set<() => void>();
   #hasExited = false;
 
@@ -148,7 +149,10 @@ export class InterceptRun {
 
   /** Everything it said, for a failed assertion. */
   get transcript(): string {
-    return [...this.events.map((event) => JSON.stringify(event)), ...this.otherLines].join('\n');
+    const events = this.events.map(
+      (event, index) => `+${(this.receivedAtMs[index] ?? 0) - this.#startedAtMs} ms ${JSON.stringify(event)}`,
+    );
+    return [...events, ...this.otherLines].join('\n');
   }
 
   #take(line: string): void {
