@@ -10,14 +10,17 @@ import { kill } from './command.ts';
 import type { GuardianTask } from './guardian.ts';
 import { handBack, readWorkload } from './hand-back.ts';
 import { newIdentity } from './identity.ts';
-import { privateFolder, removeSessionRecord, stateFolder } from './state-files.ts';
+import { privateFolder, processStart, removeSessionRecord, stateFolder } from './state-files.ts';
 
 /** The guardian gives up after this long; the next `intercept` in the namespace restores then. */
 const GIVE_UP_AFTER_MS = 30 * 60_000;
+/** A command that ignores SIGTERM for this long is killed: nobody is left at its terminal to do it. */
+const COMMAND_ENDS_MS = 10_000;
+const COMMAND_POLL_MS = 200;
 
 /** What the guardian does for a session that is gone: ends its command, restores its workload, removes its files. */
 export async function takeOver(task: GuardianTask, commandPid: number | undefined): Promise<void> {
-  if (commandPid !== undefined) kill(commandPid, 'SIGTERM');
+  const commandEnded = commandPid === undefined ? undefined : endCommand(commandPid);
   await privateFolder(stateFolder());
   const file = join(stateFolder(), 'guardian.log');
   const lines: string[] = [];
@@ -36,8 +39,24 @@ export async function takeOver(task: GuardianTask, commandPid: number | undefine
       await pause(backoffMs(attempt), new AbortController().signal);
     }
   }
+  await commandEnded;
   await removeSessionRecord(task);
   await appendFile(file, lines.join(''), { mode: 0o600 });
+}
+
+/** As a session would: asks the command to end, and insists when it does not. */
+async function endCommand(pid: number): Promise<void> {
+  const started = await processStart(pid);
+  const gone = async (): Promise<boolean> => started === undefined || (await processStart(pid)) !== started;
+  kill(pid, 'SIGTERM');
+  const insistAt = Date.now() + COMMAND_ENDS_MS;
+  while (!(await gone())) {
+    if (Date.now() > insistAt) {
+      kill(pid, 'SIGKILL');
+      return;
+    }
+    await pause(COMMAND_POLL_MS, new AbortController().signal);
+  }
 }
 
 async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>): Promise<void> {
