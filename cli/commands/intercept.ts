@@ -10,7 +10,7 @@ import { choosePorts, parsePortOption } from '../kube/ports.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
 import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
 import { readAgentCode } from '../session/agent-code.ts';
-import { pause } from '../session/backoff.ts';
+import { atMost } from '../session/backoff.ts';
 import type { TunnelOption } from '../session/carriers.ts';
 import { requireCommand } from '../session/command.ts';
 import { listenControlSocket } from '../session/control-socket.ts';
@@ -164,7 +164,7 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     return await session.run();
   } finally {
     // What is not restored by then, the next run restores.
-    await Promise.race([recovered, pause(RECOVER_DEADLINE_MS, leaving.forced)]);
+    await atMost(recovered, RECOVER_DEADLINE_MS, leaving.forced);
     await control.close();
     for (const gone of [...dead, record]) await removeSessionRecord(gone);
     stopSignals();

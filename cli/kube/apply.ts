@@ -101,7 +101,7 @@ export async function install(
     // A refusal means that nothing was patched. After a lost answer the patch may stand, and its pods need the objects.
     const refused =
       failure instanceof KubeStatusError || (failure instanceof InterceptorError && failure.code.startsWith('TARGET_'));
-    if (refused || !mayBePatched) await deleteObjects(client, request.namespace, plan.record);
+    if (refused || !mayBePatched) await withdraw(client, request.namespace, plan.record);
     throw failure;
   }
 }
@@ -176,10 +176,22 @@ export async function deleteObjects(
   record: { readonly configMap: string; readonly secret: string },
   { signal }: CallControl = {},
 ): Promise<void> {
-  await Promise.all([
+  await allOrFirstFailure([
     client.delete(corePath('configmaps', namespace, record.configMap), { signal }),
     client.delete(corePath('secrets', namespace, record.secret), { signal }),
   ]);
+}
+
+/**
+ * Deletes what a refused install had made. That this fails is not told: who may not create may not delete as a rule, and
+ * the refusal is what the user has to hear. What is left goes with its owner, the workload, or with the next restore.
+ */
+async function withdraw(client: KubeClient, namespace: string, record: InstallRecord): Promise<void> {
+  try {
+    await deleteObjects(client, namespace, record);
+  } catch (failure) {
+    if (!(failure instanceof InterceptorError)) throw failure;
+  }
 }
 
 /** As Promise.all, but settled: nothing goes on in the background when it throws. */

@@ -68,7 +68,7 @@ export function runPlugin(run: PluginRun): Promise<PluginOutcome> {
     child.stderr?.on('data', (chunk: Buffer) => {
       stderr = (stderr + chunk.toString('utf8')).slice(-MAX_STDERR_BYTES);
     });
-    child.once('error', (error) => settle(notRun(error)));
+    child.once('error', (error) => settle(notRun(error, run.command)));
     child.once('close', (code, signal) => {
       if (reason === undefined && code === 0) settle({ state: 'done', stdout: Buffer.concat(stdout).toString('utf8') });
       else
@@ -81,9 +81,10 @@ export function runPlugin(run: PluginRun): Promise<PluginOutcome> {
   });
 }
 
-function notRun(error: unknown): PluginOutcome {
+function notRun(error: unknown, command: string): PluginOutcome {
   const code = systemErrorCode(error);
-  if (code === 'ENOENT')
+  // execvp(3) says EACCES of a bare name, too, when it may not search a folder of PATH and finds the name in no other.
+  if (code === 'ENOENT' || (code === 'EACCES' && !/[\\/]/.test(command)))
     return { state: 'failed', reason: 'was not found', hint: 'install it, or put its folder into PATH' };
   if (code === 'EACCES') return { state: 'failed', reason: 'may not be executed', hint: 'check the mode of the file' };
   return { state: 'failed', reason: `could not be started: ${errorText(error)}`, hint: 'check exec in the kubeconfig' };

@@ -20,3 +20,20 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', done, { once: true });
   });
 }
+
+/**
+ * Waits for `work`, at most `ms` and until the abort. Leaves no timer behind, which would keep the process from ending.
+ * @throws what `work` throws in that time
+ */
+export async function atMost(work: Promise<unknown>, ms: number, signal: AbortSignal): Promise<void> {
+  const over = new AbortController();
+  const onAbort = (): void => over.abort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    await Promise.race([work, pause(ms, over.signal)]);
+  } finally {
+    over.abort();
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -19,6 +19,8 @@ export interface HandBackOptions {
   readonly keepAgent: boolean;
   /** Take the agent out whoever uses it, kept or not: `intercept leave`. */
   readonly always: boolean;
+  /** Touch only this install: whatever else is there is somebody else's. */
+  readonly installId?: string | undefined;
   readonly report: Report;
   readonly log: Log;
   /** What the agents say, where the caller has tunnels; else they are dialled. */
@@ -33,6 +35,9 @@ export async function handBack(options: HandBackOptions): Promise<'restored' | '
   const name = workloadText(ref);
   const workload = await readWorkload(client, ref);
   const install = workload === undefined ? undefined : readInstall(workload);
+  const { installId } = options;
+  const foreign = installId !== undefined && install !== undefined && 'record' in install;
+  if (foreign && install.record.installId !== installId) return 'nothing';
   if (!options.always && workload !== undefined && install?.state === 'installed') {
     if (options.keepAgent || install.record.keepAgent) {
       report({ event: 'agent-kept', workload: name, reason: '--keep-agent' });
@@ -55,6 +60,7 @@ export async function handBack(options: HandBackOptions): Promise<'restored' | '
     }
   }
   const result = await restore(client, ref, {
+    installId,
     onProgress: (step) => reportStep(report, step),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });

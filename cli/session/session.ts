@@ -3,14 +3,15 @@ import type { Log } from '../../src/log.ts';
 import type { AgentStatus, SessionIdentity } from '../../src/protocol/control.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { isForbidden, type KubeClient } from '../kube/client.ts';
+import { newInstallId } from '../kube/names.ts';
 import { type Service, type WorkloadRef, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { waitForRollout } from '../kube/rollout.ts';
 import type { PortReport, Report } from '../ui/events.ts';
 import type { AgentTunnel } from './agent-tunnel.ts';
 import { Agents, podUsesInstall } from './agents.ts';
-import { pause } from './backoff.ts';
+import { atMost } from './backoff.ts';
 import type { TunnelOption } from './carriers.ts';
 import { Command, type CommandEnd } from './command.ts';
 import { removeEnvFile, writeEnvFile } from './env-file.ts';
@@ -60,6 +61,7 @@ export class Session {
   readonly #tasks = new TaskGroup();
   readonly #following = new AbortController();
   readonly #watching = new AbortController();
+  readonly #installId = newInstallId();
   #state: SessionStatus['state'] = 'starting';
   #waitingFor: string | undefined = 'the cluster';
   #agents: Agents | undefined;
@@ -94,7 +96,7 @@ export class Session {
     });
     const leave = await leaving.asked;
     // What is under way ends before it is taken back: a patch that arrives after the restore would stay.
-    await Promise.race([started, pause(START_DEADLINE_MS, leaving.forced)]);
+    await atMost(started, START_DEADLINE_MS, leaving.forced);
     const commandEnd = await this.#end(leave);
     if (leave.error !== undefined) throw leave.error;
     return commandEnd?.exitCode ?? leave.exitCode;
@@ -103,7 +105,7 @@ export class Session {
   async #start(): Promise<void> {
     const { client, request, ref, report, leaving } = this.#options;
     const { signal } = leaving;
-    const installed = await install(client, request, { signal });
+    const installed = await install(client, { ...request, installId: this.#installId }, { signal });
     this.#installed = installed;
     for (const message of installed.warnings) report({ event: 'warning', message });
     const workload = workloadText(ref);
@@ -261,15 +263,13 @@ export class Session {
     this.#waitingFor = undefined;
     if (leave.error === undefined) report({ event: 'leaving', reason: leave.reason });
     this.#following.abort();
-    await Promise.race([
-      Promise.all(this.#ports.map((port) => port.giveBack())),
-      pause(GIVE_BACK_DEADLINE_MS, leaving.forced),
-    ]);
+    await atMost(Promise.all(this.#ports.map((port) => port.giveBack())), GIVE_BACK_DEADLINE_MS, leaving.forced);
     const commandEnd = await this.#endCommand(leave);
-    await Promise.race([
+    await atMost(
       Promise.all(this.#ports.map((port) => port.drain(DRAIN_DEADLINE_MS))),
-      pause(DRAIN_DEADLINE_MS, leaving.forced),
-    ]);
+      DRAIN_DEADLINE_MS,
+      leaving.forced,
+    );
     const statuses = await this.#askOthers();
     await this.#agents?.release();
     this.#watching.abort();
@@ -281,6 +281,10 @@ export class Session {
       await this.#handBack(leave, statuses);
       guardian.done();
     } catch (cause) {
+      if (this.#installed === undefined && isForbidden(cause)) {
+        guardian.done(); // nothing was patched, and trying again would be forbidden, too
+        return commandEnd;
+      }
       // The guardian goes on trying; the user reads what is left and why.
       guardian.handOver();
       if (leaving.forced.aborted) {
@@ -332,6 +336,8 @@ export class Session {
       ownSessions: [identity.sessionId, ...replaces],
       keepAgent: keepAgent && leave.error === undefined,
       always: false,
+      // Nothing but an install that got stuck half-way is ours then.
+      installId: this.#installed === undefined ? this.#installId : undefined,
       report,
       log,
       ...(statuses.length === 0 ? {} : { statuses }),
