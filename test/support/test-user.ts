@@ -29,7 +29,10 @@ export async function createUser(
 ): Promise<string> {
   const rbac = 'rbac.authorization.k8s.io';
   const byName = 'clusterRole' in rights;
-  const roleRef = { apiGroup: rbac, ...(byName ? { kind: 'ClusterRole', name: rights.clusterRole } : { kind: 'Role', name }) };
+  const roleRef = {
+    apiGroup: rbac,
+    ...(byName ? { kind: 'ClusterRole', name: rights.clusterRole } : { kind: 'Role', name }),
+  };
   await namespace.apply([
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } },
     ...(byName ? [] : [{ apiVersion: `${rbac}/v1`, kind: 'Role', metadata: { name }, rules: rights }]),
