@@ -35,6 +35,28 @@ export async function installBuildPackages(): Promise<void> {
   await installFor(BUILD_COMMANDS);
 }
 
+const POSTGRES_FOLDER = '/usr/lib/postgresql';
+
+/**
+ * Installs PostgreSQL if it is missing, without the server that the package would start.
+ * @returns the folder of its programs: initdb, postgres, …
+ */
+export async function installPostgres(): Promise<string> {
+  const find = async (): Promise<string | undefined> => {
+    const versions = await readdir(POSTGRES_FOLDER).catch(() => []); // ENOENT: not installed
+    return versions.sort((a, b) => Number(b) - Number(a)).map((version) => join(POSTGRES_FOLDER, version, 'bin'))[0];
+  };
+  const there = await find();
+  if (there !== undefined) return there;
+  await installFor({ pg_createcluster: 'postgresql-common' });
+  await mkdir('/etc/postgresql-common/createcluster.d', { recursive: true });
+  await writeFile('/etc/postgresql-common/createcluster.d/no-main.conf', 'create_main_cluster = false\n');
+  await installFor({ pg_ctl_of_any_version: 'postgresql' });
+  const installed = await find();
+  if (installed === undefined) throw new Error(`the package postgresql brought nothing to ${POSTGRES_FOLDER}`);
+  return installed;
+}
+
 async function installFor(commands: Readonly<Record<string, string>>): Promise<void> {
   const missing = new Set<string>();
   for (const [command, name] of Object.entries(commands)) {
