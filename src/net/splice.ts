@@ -1,34 +1,52 @@
 import { addAbortListener, setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { confirmEnd } from './confirm-end.ts';
 
 /** A half-open duplex that can tell its peer of a failure: net.Socket, MuxStream. */
 export type Resettable = Duplex & { resetAndDestroy(): unknown };
 
 /**
  * Joins two half-open duplexes until both directions have ended. A failure of one is a reset of the other: a plain
- * destroy() would send a FIN, and a reply cut short would look complete.
+ * destroy() would send a FIN, and a reply cut short would look complete. By hand: stream.pipeline() costs a third of the
+ * requests per second (LIBRARIES.md, http-proxy table) and passes a reset on as an end (confirm-end.ts).
  * @throws what failed first; the signal's reason when aborted. Both are destroyed by then
  */
 export async function splice(a: Resettable, b: Resettable, signal: AbortSignal): Promise<void> {
-  const resetBoth = (): void => {
+  setMaxListeners(0, signal); // one for each open connection is no leak: Node would warn on the user's terminal from the 11th on
+  let failure: unknown;
+  const resetBoth = (reason: unknown): void => {
+    failure ??= reason;
     a.resetAndDestroy();
     b.resetAndDestroy();
   };
-  // Before pipeline(), which only destroys.
-  for (const end of [a, b]) {
-    for (const event of ['error', 'close'] as const) {
-      end.once(event, () => {
-        if (!end.readableEnded || !end.writableFinished) resetBoth();
-      });
-    }
+  const closed = [a, b].map((side) => untilClosed(side, resetBoth));
+  using _ = addAbortListener(signal, () => resetBoth(signal.reason));
+  if (signal.aborted) resetBoth(signal.reason);
+  else if (a.destroyed || b.destroyed) resetBoth(new Error('closed before it could be joined'));
+  else {
+    pump(a, b);
+    pump(b, a);
   }
-  if (signal.aborted || a.destroyed || b.destroyed) resetBoth();
-  setMaxListeners(0, signal); // one for each open connection is no leak: Node would warn on the user's terminal from the 11th on
-  using _ = addAbortListener(signal, resetBoth);
-  try {
-    await Promise.all([pipeline(a, b), pipeline(b, a)]);
-  } catch (cause) {
-    throw signal.aborted ? signal.reason : cause;
-  }
+  await Promise.all(closed);
+  if (failure !== undefined) throw failure;
+}
+
+function pump(from: Resettable, to: Resettable): void {
+  from.on('data', (chunk: Buffer) => {
+    if (!to.write(chunk)) from.pause();
+  });
+  to.on('drain', () => from.resume());
+  from.on('end', () => confirmEnd(from, () => to.end()));
+}
+
+/** Resolves when the side is closed; one that did not come to both its ends has failed. */
+async function untilClosed(side: Resettable, onFailure: (reason: unknown) => void): Promise<void> {
+  if (side.closed) return;
+  await new Promise<void>((resolve) => {
+    side.on('error', onFailure);
+    side.once('close', () => {
+      if (!side.readableEnded || !side.writableFinished) onFailure(side.errored ?? new Error('connection reset'));
+      resolve();
+    });
+  });
 }
