@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
+// "--": Node 20 to 26 take an --env-file anywhere behind the script for their own, and end when there is no such file.
 import { VERSION } from '../src/version.ts';
 
 // Node's own deprecation notices are for us, not for the people who use this command.

@@ -44,7 +44,9 @@ export async function runDetached(options: { json: boolean }): Promise<number> {
   const logFile = join(folder, 'detached.log');
   const log = openSync(logFile, 'a', 0o600);
   const report = sessionReporter({ json: options.json, command: false });
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+  // "--" as in main.ts: what follows is not for Node.
+  const nodeOptions = process.execArgv.filter((option) => option !== '--');
+  const child = spawn(process.execPath, [...nodeOptions, '--', ...process.argv.slice(1)], {
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
     env: { ...process.env, [DETACHED_ENV]: '1' },

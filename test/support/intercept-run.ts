@@ -33,7 +33,7 @@ async function commandLine(
   options: InterceptOptions,
 ): Promise<{ command: string[]; spawn: LaptopSpawnOptions }> {
   const { namespace, ...rest } = options;
-  const command = [process.execPath, await installedCli(), ...args];
+  const command = [process.execPath, '--', await installedCli(), ...args]; // as its first line has it
   return { command, spawn: { ...rest, env: { KUBECONFIG: await laptop.kubeconfig(namespace), ...options.env } } };
 }
 
