@@ -1,4 +1,5 @@
-import type { Caller } from './cluster.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Caller, ExecResult } from './cluster.ts';
 
 /** What wrk counted: answers by their first word, and every kind of failure it knows. */
 export interface WrkReport {
@@ -15,9 +16,18 @@ export interface WrkReport {
   readonly maxLatencyUs: number;
 }
 
-/** Pauses before each request: unbounded load on the one node would measure how a rollout starves, not what is lost. */
+/**
+ * Pauses before each request: unbounded load on the one node would measure how a rollout starves, not what is lost. Every
+ * 20th request ends its connection, as callers' pools do after a while: an open one stays with who answers it.
+ */
 const script = (pauseMs: number): string => `
 local who = {}
+function init() keeping = wrk.format() closing = wrk.format(nil, nil, { Connection = 'close' }) count = 0 end
+function request()
+  count = count + 1
+  if count % 20 == 0 then return closing end
+  return keeping
+end
 function delay() return ${pauseMs} end
 function setup(thread) worker = thread end
 function response(status, headers, body)
@@ -34,19 +44,30 @@ function done(summary, latency, requests)
 end
 `;
 
-/** Runs wrk in the caller pod on kept connections. @throws when wrk cannot run; failed requests are in the report */
-export async function runWrk(
-  caller: Caller,
-  url: string,
-  options: { seconds: number; connections: number; pauseMs: number },
-): Promise<WrkReport> {
-  const { seconds, connections, pauseMs } = options;
-  const run = `cat > /tmp/wrk.lua && exec wrk -t1 -c${connections} -d${seconds}s --timeout 5s -s /tmp/wrk.lua ${url}`;
-  const result = await caller.exec(['sh', '-c', run], {
-    input: script(pauseMs),
-    timeoutMs: (seconds + 60) * 1000,
-  });
-  const json = /^WRK (.*)$/m.exec(result.stdout)?.[1];
-  if (json === undefined) throw new Error(`wrk ended with ${result.code}:\n${result.stdout}\n${result.stderr}`);
-  return JSON.parse(json);
+const MAX_SECONDS = 200;
+
+/** wrk at work; it goes on until somebody stops it. */
+export class WrkRun {
+  readonly #caller: Caller;
+  readonly #result: Promise<ExecResult>;
+  readonly #startedAt = performance.now();
+
+  /** Starts wrk in the caller pod. */
+  constructor(caller: Caller, url: string, options: { connections: number; pauseMs: number }) {
+    const { connections, pauseMs } = options;
+    const run = `cat > /tmp/wrk.lua && echo $$ > /tmp/wrk.pid && exec wrk -t1 -c${connections} -d${MAX_SECONDS}s --timeout 5s -s /tmp/wrk.lua ${url}`;
+    this.#caller = caller;
+    this.#result = caller.exec(['sh', '-c', run], { input: script(pauseMs), timeoutMs: (MAX_SECONDS + 30) * 1000 });
+    this.#result.catch(() => {}); // told by stop()
+  }
+
+  /** Lets it run for `atLeastMs` from its start, then ends it. @throws when wrk could not run; failed requests are in the report */
+  async stop(atLeastMs: number): Promise<WrkReport> {
+    await sleep(Math.max(0, this.#startedAt + atLeastMs - performance.now())); // how long the load lasts, not a guess
+    await this.#caller.exec(['sh', '-c', 'kill -INT $(cat /tmp/wrk.pid)']); // it may have ended by itself: its output tells
+    const result = await this.#result;
+    const json = /^WRK (.*)$/m.exec(result.stdout)?.[1];
+    if (json === undefined) throw new Error(`wrk ended with ${result.code}:\n${result.stdout}\n${result.stderr}`);
+    return JSON.parse(json);
+  }
 }
