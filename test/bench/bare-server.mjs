@@ -1,5 +1,6 @@
 // The baseline of the benchmark: a WebSocket server in a pod, with nothing of the tunnel. Bundled with ws by bare-socket.ts.
-// ?echo: sends each message back. ?sink: counts bytes and says so when all have come. ?source&bytes=n: sends n bytes.
+// /echo: sends each message back. /sink/n: says so when n bytes have come. /source/n: sends n bytes. In the path, because the API
+// server drops the query of an upgrade.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { WebSocketServer } from 'ws';
@@ -12,10 +13,10 @@ const server = createServer(
 );
 const sockets = new WebSocketServer({ server, perMessageDeflate: false });
 sockets.on('connection', (socket, request) => {
-  const query = new URL(request.url, 'http://x').searchParams;
-  const bytes = Number(query.get('bytes'));
-  if (query.has('echo')) socket.on('message', (message) => socket.send(message));
-  else if (query.has('sink')) {
+  const [mode, count] = request.url.split('/').slice(-2);
+  const bytes = Number(count);
+  if (mode === 'echo') socket.on('message', (message) => socket.send(message));
+  else if (mode === 'sink') {
     let left = bytes;
     socket.on('message', (message) => {
       left -= message.length;

@@ -59,7 +59,7 @@ export class BareSocket {
 
   /** Round trips of a small message, one after another, in milliseconds. */
   async roundTrips(count: number): Promise<number[]> {
-    const socket = await this.#open('echo');
+    const socket = await this.#open('echo/0');
     const trips: number[] = [];
     for (let i = 0; i < count; i++) {
       const started = performance.now();
@@ -73,7 +73,7 @@ export class BareSocket {
 
   /** MiB/s from here to the pod. */
   async upload(bytes: number): Promise<number> {
-    const socket = await this.#open(`sink&bytes=${bytes}`);
+    const socket = await this.#open(`sink/${bytes}`);
     const started = performance.now();
     const done = once(socket, 'message');
     for (let left = bytes; left > 0; left -= CHUNK.length) {
@@ -87,7 +87,7 @@ export class BareSocket {
 
   /** MiB/s from the pod to here. */
   async download(bytes: number): Promise<number> {
-    const socket = await this.#open(`source&bytes=${bytes}`);
+    const socket = await this.#open(`source/${bytes}`);
     const started = performance.now();
     let left = bytes;
     await new Promise<void>((resolve, reject) => {
@@ -101,8 +101,8 @@ export class BareSocket {
     return mebibytesPerSecond(bytes, started);
   }
 
-  async #open(query: string): Promise<WebSocket> {
-    const path = podProxyPath({ namespace: this.#namespace, pod: 'bare', port: PORT, path: `/?${query}` });
+  async #open(mode: string): Promise<WebSocket> {
+    const path = podProxyPath({ namespace: this.#namespace, pod: 'bare', port: PORT, path: mode });
     const signal = AbortSignal.timeout(30_000);
     const socket = await openWebSocket(this.#access, { path, maxPayloadBytes: MAX_PAYLOAD_BYTES, signal });
     socket.resume();
