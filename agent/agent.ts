@@ -45,7 +45,8 @@ export class Agent {
   readonly #proofs: ArmedProofs;
   readonly #sessions: Sessions<Mux>;
   readonly #router: Router;
-  readonly #routes = new Map<number, RouteListener>();
+  /** Several may lead to one app port: a name and a number, or two names. */
+  readonly #routes: { readonly appPort: number; readonly listener: RouteListener }[] = [];
   readonly #tunnels = new Set<Mux>();
   readonly #tasks = new TaskGroup();
   readonly #stop = new AbortController();
@@ -81,7 +82,7 @@ export class Agent {
 
   /** Port on which callers of `appPort` are taken; 0 when there is none. */
   routePort(appPort: number): number {
-    return this.#routes.get(appPort)?.port ?? 0;
+    return this.#routes.find((route) => route.appPort === appPort)?.listener.port ?? 0;
   }
 
   stats(): AgentStats {
@@ -108,8 +109,10 @@ export class Agent {
         onSession: (transport, identity) => this.#join(transport, identity),
         ...(handshakeDeadlineMs === undefined ? {} : { handshakeDeadlineMs }),
       });
-      for (const { port, appPort } of settings.config.routes)
-        this.#routes.set(appPort, await listenOnRoute(port, (caller) => this.#router.accept(caller, appPort)));
+      for (const { port, appPort } of settings.config.routes) {
+        const listener = await listenOnRoute(port, (caller) => this.#router.accept(caller, appPort));
+        this.#routes.push({ appPort, listener });
+      }
     } catch (failure) {
       await this.close();
       throw failure;
@@ -118,7 +121,7 @@ export class Agent {
     this.#log.info('agent listens', {
       version: VERSION,
       tunnelPort: this.tunnelPort,
-      routes: [...this.#routes].map(([appPort, { port }]) => `${port} for app port ${appPort}`),
+      routes: this.#routes.map(({ appPort, listener }) => `${listener.port} for app port ${appPort}`),
     });
   }
 
@@ -130,7 +133,7 @@ export class Agent {
       for (const tunnel of this.#sessions.carriers()) tunnel.sendControl({ type: 'event', event: 'draining' });
     }
     const router = this.#router;
-    const appPorts = [...this.#routes.keys()];
+    const appPorts = [...new Set(this.#routes.map((route) => route.appPort))];
     const source = {
       appPorts,
       laptopPorts: () => appPorts.filter((appPort) => this.#sessions.laptopFor(appPort) !== undefined),
@@ -145,7 +148,7 @@ export class Agent {
   async close(): Promise<void> {
     this.#stop.abort();
     this.#readiness.close();
-    for (const route of this.#routes.values()) route.close();
+    for (const { listener } of this.#routes) listener.close();
     this.#server?.close();
     await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()));
     await this.#router.close();

@@ -86,6 +86,15 @@ describe.each([
     assert.ok(left.destroyed && right.destroyed);
   });
 
+  test('bytes with a reset right behind them do not look like an answer that is complete', async () => {
+    const spliced = splice(left, right, abort().signal).catch((error: unknown) => error);
+    const answer = text(caller);
+    server.write(Buffer.alloc(1_000));
+    server.resetAndDestroy();
+    await expect(answer).rejects.toMatchObject({ code: 'ECONNRESET' });
+    assert.ok((await spliced) instanceof Error);
+  });
+
   test('a caller that resets after its request resets the server', async () => {
     const spliced = splice(left, right, abort().signal).catch((error: unknown) => error);
     caller.write('request');
