@@ -23,7 +23,6 @@ export const ERRORS = {
   TUNNEL_UNAUTHENTICATED: { exitCode: 4 },
   TUNNEL_VERSION: { exitCode: 4 },
   TUNNEL_LOST: { exitCode: 4 },
-  PROOF_FAILED: { exitCode: 4 },
 
   COMMAND_NOT_FOUND: { exitCode: 127 },
   PROCESS_NOT_LISTENING: { exitCode: 8 },

@@ -101,6 +101,18 @@ export class Agents {
     return this.tunnels.length === 0 ? 'a pod with the agent' : undefined;
   }
 
+  /** What untilCovered() still waits for, as an error, for a caller that waits no longer. */
+  outOfReach(afterMs: number): InterceptorError {
+    const what = this.uncovered ?? 'nothing';
+    const text = `the agents cannot be reached after ${afterMs / 1000} s, waiting for ${what}`;
+    const ready = [...this.#pods.values()].some(({ object }) => isReady(object));
+    if (!ready)
+      return new InterceptorError('TARGET_NOT_READY', text, { hint: `kubectl get pods -n ${this.#options.namespace}` });
+    return new InterceptorError('TUNNEL_REFUSED', text, {
+      hint: 'the API server or the kubelet must reach the pods: a firewall may be in the way; --tunnel chooses the carrier',
+    });
+  }
+
   setWanted(replicas: number): void {
     this.#wanted = replicas;
   }

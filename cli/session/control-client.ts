@@ -12,11 +12,13 @@ const MAX_PENDING_REQUESTS = 64;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 /** The agent's refusal of a request, with what it said. */
-export class RequestRefused extends Error {
+export class RequestRefused extends InterceptorError {
   readonly refusal: ControlError;
 
   constructor(method: string, refusal: ControlError) {
-    super(`${method}: ${refusal.message}`);
+    super('TUNNEL_REFUSED', `${method}: ${refusal.message}`, {
+      hint: 'the agent may be of another version: intercept leave, then intercept again, renews it',
+    });
     this.name = 'RequestRefused';
     this.refusal = refusal;
   }

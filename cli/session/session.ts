@@ -28,6 +28,9 @@ import type { SessionStatus } from './status.ts';
 const GIVE_BACK_DEADLINE_MS = 1_000;
 /** All that starts ends when leaving is asked; only a change that has been sent is waited for. */
 const START_DEADLINE_MS = 20_000;
+/** Longer than the back-off between two dials: a way that exists has been found by then. */
+const COVER_DEADLINE_MS = 60_000;
+const TELL_UNCOVERED_AFTER_MS = 3_000;
 /** Connections that are busy when the session ends may go on for this long. */
 const DRAIN_DEADLINE_MS = 5_000;
 
@@ -115,7 +118,7 @@ export class Session {
     this.#agents = agents;
     this.#watchCluster(installed, agents);
 
-    const covered = this.#untilRolledOut(installed).then(() => agents.untilCovered(signal));
+    const covered = this.#untilRolledOut(installed).then(() => this.#untilCovered(agents));
     const commanded = agents.untilConnected(signal).then((tunnel) => this.#startCommand(tunnel));
     await Promise.all([covered, commanded]);
     if (request.keepAgent) await markKept(client, ref, installed.record);
@@ -134,6 +137,25 @@ export class Session {
       pods: agents.tunnels.length,
       elapsedMs: Math.round(performance.now() - this.#options.startedAt),
     });
+  }
+
+  /** Once rolled out, every agent runs: one that stays out of reach is a fault of the way to it. */
+  async #untilCovered(agents: Agents): Promise<void> {
+    const { leaving, report } = this.#options;
+    this.#waitingFor = undefined; // the status tells what the agents wait for
+    const late = new AbortController();
+    const tell = (): void => {
+      if (agents.uncovered !== undefined) report({ event: 'waiting', for: agents.uncovered });
+    };
+    const timers = [
+      setTimeout(tell, TELL_UNCOVERED_AFTER_MS),
+      setTimeout(() => late.abort(agents.outOfReach(COVER_DEADLINE_MS)), COVER_DEADLINE_MS),
+    ];
+    try {
+      await agents.untilCovered(AbortSignal.any([leaving.signal, late.signal]));
+    } finally {
+      for (const timer of timers) clearTimeout(timer);
+    }
   }
 
   #createAgents(installed: Installed): Agents {
