@@ -194,10 +194,25 @@ export class Session {
         {
           onPod: (type, pod) => agents.see(type, pod),
           onWanted: (replicas) => agents.setWanted(replicas),
-          onGone: (reason) => leaving.ask({ reason, exitCode: 0 }),
+          onGone: (reason) => this.#endBecause(reason),
         },
       ),
     );
+  }
+
+  /** The intercept is over; for a session that has never been ready that is a failure. */
+  #endBecause(reason: string): void {
+    const { leaving, ref } = this.#options;
+    if (this.#state !== 'starting') leaving.ask({ reason, exitCode: 0 });
+    else {
+      const hint = 'an earlier session was just being restored, or somebody left it: try again';
+      const error = new InterceptorError(
+        'CLUSTER_CONFLICT',
+        `while the session of ${workloadText(ref)} started: ${reason}`,
+        { hint },
+      );
+      leaving.ask({ reason, exitCode: error.exitCode, error });
+    }
   }
 
   async #untilRolledOut(installed: Installed): Promise<void> {
