@@ -17,7 +17,16 @@ const START_MS = 90_000;
 const APP_BACK_MS = 5_000;
 
 /** The process on the laptop: the app's own text, on port 3000. */
-const PROCESS = ['--port', '3000', '--env', 'WHO=laptop', '--env', 'PORT=3000', '--env', 'DRAIN_MS=0'];
+const processOn = (port: number) => [
+  '--port',
+  `${port}`,
+  '--env',
+  'WHO=laptop',
+  '--env',
+  `PORT=${port}`,
+  '--env',
+  'DRAIN_MS=0',
+];
 const COMMAND = ['--', 'node', '-e', APP_CODE];
 
 let scene: Scene;
@@ -27,10 +36,13 @@ const runs: InterceptRun[] = [];
 
 async function start(
   target: string,
-  options: { laptop?: Laptop; command?: readonly string[]; tty?: boolean } = {},
+  options: { laptop?: Laptop; command?: readonly string[]; tty?: boolean; port?: number } = {},
 ): Promise<InterceptRun> {
-  const { laptop = scene.laptop, command = COMMAND, tty = false } = options;
-  const run = await startIntercept(laptop, [target, ...PROCESS, ...command], { namespace: scene.namespace, tty });
+  const { laptop = scene.laptop, command = COMMAND, tty = false, port = 3000 } = options;
+  const run = await startIntercept(laptop, [target, ...processOn(port), ...command], {
+    namespace: scene.namespace,
+    tty,
+  });
   runs.push(run);
   return run;
 }
@@ -73,8 +85,7 @@ async function assertNothingOn(laptop: Laptop): Promise<void> {
 async function open(prefix: string, replicas: number): Promise<void> {
   if (cluster === undefined) return;
   scene = await Scene.open(cluster, prefix);
-  const quick = { env: [{ name: 'DRAIN_MS', value: '100' }] };
-  await scene.deploy({ name: 'web', replicas, ...quick }, { name: 'api', replicas: 1, ports: 'numeric', ...quick });
+  await scene.deploy({ name: 'web', replicas }, { name: 'api', replicas: 1, ports: 'numeric' });
   before = await scene.snapshot(...OBJECTS);
 }
 
@@ -139,8 +150,8 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     const command = await run.until('command-started');
     process.kill(await guardianOn(scene.laptop), 'SIGKILL');
     run.child.kill('SIGKILL');
+    process.kill(command.pid, 'SIGKILL'); // nobody is left to do it
     await run.exited;
-    process.kill(command.pid, 'SIGKILL');
     await untilNoProcess(scene.laptop);
     assert.notDeepEqual(await scene.snapshot(...OBJECTS), before);
 
@@ -164,9 +175,10 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     process.kill(await guardianOn(scene.laptop), 'SIGKILL');
     const killedAtMs = Date.now();
     run.child.kill('SIGKILL');
+    process.kill(command.pid, 'SIGKILL'); // nobody is left to do it
     await run.exited;
-    process.kill(command.pid, 'SIGKILL');
-    assert.deepEqual((await scene.call('web', 40)).by, { app: 40 });
+    const tally = await scene.call('web', 40);
+    assert.deepEqual([tally.by, tally.failures], [{ app: 40 }, []]);
 
     const other = await anotherLaptop('games');
     // The session might come back: until its claim has run out, nobody takes it for gone.
@@ -182,9 +194,10 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     const recovered = await next.until('recovered', START_MS);
     assert.equal(recovered.workload, 'deployment/web');
     console.log(`a colleague's run restores ${Math.round((Date.now() - killedAtMs) / 1000)} s after the kill -9`);
-    await assertRestored(next.transcript);
+    assert.deepEqual(await scene.snapshot(...OBJECTS), before, next.transcript);
     await next.until('ready', START_MS);
     assert.equal(await next.interrupt(), 0, next.transcript);
+    await assertRestored(next.transcript);
     await assertNothingOn(other);
   });
 });
@@ -281,15 +294,15 @@ describe.skipIf(cluster === undefined)('a session ends', () => {
   });
 
   test('with leave --all, which ends every session of the laptop and restores what others left behind', async () => {
-    const [web, api] = await Promise.all([start('web'), start('api', { command: [] })]);
+    const [web, api] = await Promise.all([start('web'), start('api', { port: 3001 })]);
     await web.until('ready', START_MS);
-    await api.until('connected', START_MS);
+    await api.until('patched', START_MS); // the rollout is under way
     const all = await runIntercept(scene.laptop, ['leave', '--all'], { namespace: scene.namespace });
     assert.equal(all.code, 0, all.stderr);
-    assert.deepEqual(await Promise.all([web.exited, api.exited]), [
-      { code: 0, signal: null },
-      { code: 0, signal: null },
-    ]);
+    await api.exited;
+    assert.deepEqual(await web.exited, { code: 0, signal: null }, web.transcript);
+    const traces = JSON.stringify(await scene.snapshot('deployment/api', 'service/api'));
+    assert.ok(!traces.includes('kube-intercept'), api.transcript);
     await assertRestored(web.transcript);
     await assertNothingOn(scene.laptop);
   });
@@ -380,7 +393,7 @@ describe.skipIf(cluster === undefined)('an end that finds the cluster changed', 
     await run.until('ready', START_MS);
     await scene.namespace.kubectl(['delete', 'service', 'api']);
     assert.equal(await run.interrupt(), 0, run.transcript);
-    const workload = JSON.stringify(await scene.namespace.get('deployment/api'));
+    const workload = JSON.stringify(await scene.snapshot('deployment/api'));
     assert.ok(!workload.includes('kube-intercept'), workload);
     assert.equal(await scene.leftovers(), '');
     await assertNothingOn(scene.laptop);
