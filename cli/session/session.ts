@@ -185,7 +185,7 @@ export class Session {
 
   /** Follows the pods, and notices when somebody takes the agent out or deletes the workload. */
   #watchCluster(installed: Installed, agents: Agents): void {
-    const { client, ref, log, leaving } = this.#options;
+    const { client, ref, log } = this.#options;
     const signal = this.#watching.signal;
     this.#tasks.add(
       followObjects(
