@@ -53,7 +53,11 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
 /** What commander has against the command line, as an error of ours. */
 function badUsage(error: CommanderError): InterceptorError {
   const text = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
-  return new InterceptorError('USAGE_BAD_OPTION', text, { hint: 'intercept --help shows what there is', cause: error });
+  const hint =
+    error.code === 'commander.excessArguments'
+      ? 'a command goes after --, for example: intercept web -- node app.js'
+      : 'intercept --help shows what there is';
+  return new InterceptorError('USAGE_BAD_OPTION', text, { hint, cause: error });
 }
 
 /** The command line's grammar; `--help` of each command comes from here. */

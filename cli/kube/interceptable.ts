@@ -27,7 +27,7 @@ export function requireInterceptable(target: ResolvedTarget): ResolvedTarget & {
     throw new InterceptorError('TARGET_NOT_READY', `${name} is scaled to 0: there is no pod to intercept`, {
       hint: `kubectl scale ${name} --replicas=1 -n ${target.namespace}`,
     });
-  if (!pods.some(isPodReady)) throw notReady(name, pods);
+  if (!pods.some(isPodReady)) throw notReady(name, target.namespace, pods);
   return { ...target, service };
 }
 
@@ -61,7 +61,7 @@ function refuseByTemplate(name: string, namespace: string, workload: Workload): 
     });
 }
 
-function notReady(name: string, pods: readonly Pod[]): InterceptorError {
+function notReady(name: string, namespace: string, pods: readonly Pod[]): InterceptorError {
   for (const pod of pods) {
     const found = podProblem(pod);
     if (found !== undefined)
@@ -69,7 +69,7 @@ function notReady(name: string, pods: readonly Pod[]): InterceptorError {
         'TARGET_NOT_READY',
         `no pod of ${name} is ready: ${problemText(found, pod.metadata.name)}`,
         {
-          hint: `kubectl describe pod ${pod.metadata.name}`,
+          hint: `kubectl describe pod ${pod.metadata.name} -n ${namespace}`,
         },
       );
   }

@@ -155,7 +155,9 @@ export function problemCode(found: Problem): { code: ErrorCode; hint: string | u
   if (found.reason === 'FailedCreate' || found.reason === 'ReplicaFailure')
     return {
       code: 'ROLLOUT_FAILED',
-      hint: 'the namespace refuses the pod with the agent: make room, or ask its owner',
+      hint: found.message.includes('admission webhook')
+        ? 'an admission webhook of the cluster decides this: ask who runs it'
+        : 'the namespace refuses the pod with the agent: make room, or ask its owner',
     };
   return { code: 'ROLLOUT_FAILED', hint: undefined };
 }

@@ -233,8 +233,9 @@ export function chooseService(
   if (services.length <= 1) return services[0];
   const [withAddress, ...others] = services.filter(({ spec }) => spec.clusterIP !== 'None');
   if (withAddress !== undefined && others.length === 0) return withAddress;
+  const sameName = services.find(({ metadata }) => workload.endsWith(`/${metadata.name}`));
   throw new InterceptorError('USAGE_BAD_OPTION', `several Services select the pods of ${workload}: ${names}`, {
-    hint: `say which one: --service ${services[0]?.metadata.name ?? ''}`,
+    hint: `say which one: --service ${(sameName ?? services[0])?.metadata.name ?? ''}`,
   });
 }
 

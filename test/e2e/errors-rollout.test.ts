@@ -121,6 +121,7 @@ describe('an intercept that cannot come about takes itself back', () => {
     await denier.deny('pods');
     const failure = await refusedRollout(bench);
     assert.match(failure.message, /no sidecars on Fridays/);
+    assert.match(failure.hint, /webhook/);
     await denier.deny('deployments');
     const refused = await bench.fail(['web', '--port', '3000', ...listen]);
     assert.equal(refused.code, 'CLUSTER_REFUSED');

@@ -207,7 +207,7 @@ cases([
     args: ['homeless'],
     code: 'TARGET_NOT_READY',
     message: /no pod of deployment\/homeless is ready: homeless-\S+: Unschedulable: .*nodes are available/,
-    hint: /kubectl describe pod homeless-/,
+    hint: /kubectl describe pod homeless-\S+ -n errors-/,
   },
   {
     name: 'a workload whose image cannot be pulled is refused with the kubelet’s words',
@@ -298,7 +298,7 @@ cases([
     args: ['deploy/web'],
     code: 'USAGE_BAD_OPTION',
     message: /several Services select the pods of deployment\/web: .*web/,
-    hint: /--service \w+/,
+    hint: /--service web$/,
   },
   {
     name: '--service must select the workload: those that do are named',
@@ -570,7 +570,7 @@ const USAGE: readonly (readonly [readonly string[], ErrorCode, RegExp, RegExp])[
   [['web', '--detach', ...run], 'USAGE_BAD_OPTION', /--detach and a command/, /&/],
   [['web', '--'], 'USAGE_BAD_OPTION', /no command after --/, /for example/],
   [['web', '--frobnicate'], 'USAGE_BAD_OPTION', /unknown option '--frobnicate'/, /--help/],
-  [['web', 'node', 'app.js'], 'USAGE_BAD_OPTION', /too many arguments/, /--help/],
+  [['web', 'node', 'app.js'], 'USAGE_BAD_OPTION', /too many arguments/, /intercept web -- node app\.js/],
   [[], 'USAGE_BAD_OPTION', /missing required argument 'target'/, /--help/],
   [['Web'], 'USAGE_BAD_TARGET', /"Web" is not a target/, /svc\/web/],
   [['cronjob/web'], 'USAGE_BAD_TARGET', /"cronjob\/web" is not a target/, /svc\/web/],
