@@ -98,7 +98,9 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   const service = found.service.metadata.name;
   report({ event: 'found', namespace, workload: workloadText(ref), service, ports, pods: found.pods.length });
   if (options.dryRun === true) {
-    process.stdout.write(planDiff(await prepareInstall(client, request)));
+    const diff = planDiff(await prepareInstall(client, request));
+    if (options.json === true) report({ event: 'plan', diff });
+    else process.stdout.write(diff);
     return 0;
   }
 

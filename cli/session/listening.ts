@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
  */
 export async function isListening(address: ProcessAddress): Promise<boolean> {
   if (process.platform === 'linux' && isLoopback(address.host)) {
-    const listeners = await readListeners().catch(() => undefined); // no /proc: ask by connecting
+    const listeners = await readListeners(address.host).catch(() => undefined); // no /proc: ask by connecting
     if (listeners !== undefined) return listeners.has(address.port);
   }
   return await accepts(address);
@@ -39,19 +39,21 @@ export async function untilListening(address: ProcessAddress, signal: AbortSigna
   }
 }
 
-/** Reads the TCP ports that are listened on by loopback or wildcard addresses from the kernel's tables. */
-async function readListeners(): Promise<Set<number>> {
+/** The ports that a caller of `host`, a loopback address, finds open, from the kernel's tables. */
+async function readListeners(host: string): Promise<Set<number>> {
   const tables = await Promise.all([
     readFile('/proc/self/net/tcp', 'latin1'),
     readFile('/proc/self/net/tcp6', 'latin1').catch(() => ''), // IPv6 may be off
   ]);
-  return new Set(tables.flatMap(parseListeners));
+  return new Set(tables.flatMap((table) => parseListeners(table, host)));
 }
 
 /**
- * Ports in state LISTEN (0A) on wildcard or loopback addresses in a /proc/net/tcp or tcp6 table (proc(5)).
+ * Ports in state LISTEN (0A) in a /proc/net/tcp or tcp6 table (proc(5)) whose address is `host` or a wildcard.
+ * @param host 127.x.y.z, ::1 or localhost
  */
-export function parseListeners(table: string): number[] {
+export function parseListeners(table: string, host: string): number[] {
+  const addresses = kernelAddresses(host);
   return table
     .split('\n')
     .slice(1)
@@ -60,19 +62,19 @@ export function parseListeners(table: string): number[] {
       if (local === undefined || state !== '0A') return [];
       const [address, port] = local.split(':');
       if (address === undefined || port === undefined) return [];
-      return LOCAL_ADDRESSES.some((pattern) => pattern.test(address)) ? [Number.parseInt(port, 16)] : [];
+      return addresses.includes(address) ? [Number.parseInt(port, 16)] : [];
     });
 }
 
-/** 0.0.0.0, 127.0.0.0/8, ::, ::1 and their IPv4-mapped forms, as the kernel prints them (32-bit words, host order). */
-const LOCAL_ADDRESSES = [
-  /^0{8}$/,
-  /^[0-9A-F]{6}7F$/,
-  /^0{32}$/,
-  /^0{24}01000000$/,
-  /^0{16}FFFF0000[0-9A-F]{6}7F$/,
-  /^0{16}FFFF00000{8}$/,
-];
+/** The wildcards and the address itself as the kernel prints them: 32-bit words in the host's byte order (little-endian). */
+function kernelAddresses(host: string): string[] {
+  const anyV6 = '0'.repeat(32);
+  if (host === '::1') return [anyV6, `${'0'.repeat(24)}01000000`];
+  const bytes = (host === 'localhost' ? '127.0.0.1' : host).split('.').map(Number);
+  const v4 = Buffer.from(bytes.reverse()).toString('hex').toUpperCase();
+  const mapped = `${'0'.repeat(16)}FFFF0000`;
+  return ['0'.repeat(8), v4, anyV6, `${mapped}${'0'.repeat(8)}`, `${mapped}${v4}`];
+}
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host);

@@ -22,6 +22,8 @@ export type SessionEvent =
       readonly pods: number;
     }
   | { readonly event: 'warning'; readonly message: string }
+  /** --dry-run: what would be changed. */
+  | { readonly event: 'plan'; readonly diff: string }
   | { readonly event: 'recovered'; readonly workload: string; readonly namespace: string }
   | { readonly event: 'patched'; readonly workload: string; readonly agentImage: string }
   | { readonly event: 'agent-present'; readonly workload: string }

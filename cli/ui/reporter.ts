@@ -106,6 +106,7 @@ export function describe(event: SessionEvent): Line | undefined {
       return tick(`restored ${event.workload}`);
     case 'agent-kept':
       return tick(`agent stays in ${event.workload} (${event.reason}); the app answers`);
+    case 'plan': // printed on stdout as it is
     case 'error':
       return undefined; // main.ts prints errors for people
     default:

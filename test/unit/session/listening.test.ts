@@ -8,25 +8,30 @@ const HEADER = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->wh
 const line = (local: string, state: string): string =>
   `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n`;
 
-test('a listener on the wildcard, on 127.0.0.0/8 and on their IPv6 forms counts', () => {
-  const table =
-    HEADER +
-    line('00000000:0BB8', '0A') +
-    line('0100007F:0BB9', '0A') +
-    line('0200007F:0BBA', '0A') +
-    line('00000000000000000000000000000000:0BBB', '0A') +
-    line('00000000000000000000000001000000:0BBC', '0A') +
-    line('0000000000000000FFFF00000100007F:0BBD', '0A');
-  assert.deepEqual(parseListeners(table), [3000, 3001, 3002, 3003, 3004, 3005]);
+const TABLE =
+  HEADER +
+  line('00000000:0BB8', '0A') +
+  line('0100007F:0BB9', '0A') +
+  line('0200007F:0BBA', '0A') +
+  line('00000000000000000000000000000000:0BBB', '0A') +
+  line('00000000000000000000000001000000:0BBC', '0A') +
+  line('0000000000000000FFFF00000100007F:0BBD', '0A');
+
+test('a listener counts on the address itself and on the wildcards, IPv4-mapped ones too', () => {
+  assert.deepEqual(parseListeners(TABLE, '127.0.0.1'), [3000, 3001, 3003, 3005]);
+  assert.deepEqual(parseListeners(TABLE, 'localhost'), [3000, 3001, 3003, 3005]);
+  assert.deepEqual(parseListeners(TABLE, '127.0.0.2'), [3000, 3002, 3003]);
+  assert.deepEqual(parseListeners(TABLE, '::1'), [3003, 3004]);
 });
 
 test('a connection in another state and a listener on another interface do not count', () => {
-  assert.deepEqual(parseListeners(HEADER + line('0100007F:0BB8', '01') + line('0205A8C0:0BB8', '0A')), []);
+  const other = HEADER + line('0100007F:0BB8', '01') + line('0205A8C0:0BB8', '0A');
+  assert.deepEqual(parseListeners(other, '127.0.0.1'), []);
 });
 
 test('an empty or cut table has no listeners', () => {
-  assert.deepEqual(parseListeners(''), []);
-  assert.deepEqual(parseListeners(`${HEADER}   0: 0100`), []);
+  assert.deepEqual(parseListeners('', '127.0.0.1'), []);
+  assert.deepEqual(parseListeners(`${HEADER}   0: 0100`, '127.0.0.1'), []);
 });
 
 test('a server is seen as soon as it listens, and makes no connection to it', async () => {
