@@ -80,9 +80,10 @@ async function reported(run: InterceptRun, name: string, field: keyof Report): P
 const digestOf = ({ bytes, sha256 }: Report): unknown => ({ bytes, sha256 });
 
 /** Resident memory of the only agent, by its own /proc. */
-async function agentBytes(): Promise<number> {
+async function agentBytes(run: InterceptRun): Promise<number> {
+  const { pod } = await run.until('connected'); // the pod before it may still be going
   const status = await scene.namespace.kubectl([
-    ...['exec', `deployment/${TARGET}`, '-c', 'kube-intercept-agent', '--'],
+    ...['exec', pod, '-c', 'kube-intercept-agent', '--'],
     ...['cat', '/proc/1/status'],
   ]);
   return residentBytes(status);
@@ -131,7 +132,7 @@ for (const carrier of ['proxy', 'port-forward'])
 
     // First: after the echoes the processes have memory to spare, and growth would not show.
     test('who does not read holds the memory of agent and session flat, while others are answered', async () => {
-      const before = { agent: await agentBytes(), session: await sessionBytes(run) };
+      const before = { agent: await agentBytes(run), session: await sessionBytes(run) };
       const [down, up] = [`down-${carrier}`, `up-${carrier}`];
       const readBytes = 64 * MIB;
       const download = call<{ received: Digested; expected: Digested }>('download', down, `${GIB}x${readBytes}`);
@@ -146,7 +147,7 @@ for (const carrier of ['proxy', 'port-forward'])
             answers,
             Array.from({ length: 20 }, () => 'laptop'),
           );
-          const held = { agent: await agentBytes(), session: await sessionBytes(run) };
+          const held = { agent: await agentBytes(run), session: await sessionBytes(run) };
           const growth = { agent: held.agent - before.agent, session: held.session - before.session };
           const shown = [
             ...stalled.map(({ name, stalled: bytes }) => `${name} stuck after ${inMib(bytes ?? 0)}`),
