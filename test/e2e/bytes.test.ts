@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
 import { installPostgres } from '../cluster/packages.ts';
-import { bundleProgram } from '../support/bundle.ts';
+import { bundleProgram, storeProgram } from '../support/bundle.ts';
 import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { keystreamDigest } from '../support/programs/keystream.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
@@ -112,8 +112,7 @@ for (const carrier of ['proxy', 'port-forward'])
         const processFile = join(scene.laptop.home, 'byte-process.mjs');
         await writeFile(processFile, await bundleProgram('byte-process'));
         await chown(processFile, scene.laptop.uid, scene.laptop.uid);
-        const store = ['sh', '-c', 'cat > /tmp/byte-caller.mjs'];
-        await scene.caller.exec(store, { input: await bundleProgram('byte-caller') });
+        await storeProgram(scene.caller, 'byte-caller');
         await deploy();
       }
       const ports = PORT_NAMES.flatMap((name, place) => ['--port', `${FIRST_LOCAL_PORT + place}:${name}`]);

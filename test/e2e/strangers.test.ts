@@ -4,7 +4,7 @@ import { parseListeningPorts } from '../../agent/listening-ports.ts';
 import { AGENT_CONFIG_ENV, type AgentConfig, parseAgentConfig } from '../../src/protocol/agent-config.ts';
 import { HANDSHAKE_DEADLINE_MS } from '../../src/protocol/limits.ts';
 import { waitFor } from '../cluster/exec.ts';
-import { bundleProgram } from '../support/bundle.ts';
+import { storeProgram } from '../support/bundle.ts';
 import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
 import { APP_PORT } from '../support/workloads.ts';
@@ -42,7 +42,7 @@ describe.skipIf(cluster === undefined)('a pod of the same namespace without the 
   beforeAll(async () => {
     if (cluster === undefined) return;
     scene = await Scene.open(cluster, 'strangers');
-    await scene.caller.exec(['sh', '-c', 'cat > /tmp/stranger.mjs'], { input: await bundleProgram('stranger') });
+    await storeProgram(scene.caller, 'stranger');
     await scene.deploy({ name: TARGET, replicas: 2 });
     run = await start();
     pods = await waitFor(async () => await agentPods(), {

@@ -1,4 +1,6 @@
 import { build } from 'esbuild';
+import { waitFor } from '../cluster/exec.ts';
+import type { Caller } from './cluster.ts';
 
 const FOLDER = new URL('./programs/', import.meta.url).pathname;
 
@@ -21,4 +23,19 @@ export async function bundleProgram(name: string): Promise<string> {
   const [file] = outputFiles;
   if (file === undefined) throw new Error(`no output for ${name}`);
   return file.text;
+}
+
+/**
+ * Puts a program of test/support/programs into the caller pod.
+ * @returns its path there: `node` runs it
+ */
+export async function storeProgram(caller: Caller, name: string): Promise<string> {
+  const input = await bundleProgram(name);
+  const file = `/tmp/${name}.mjs`;
+  // kubectl exec loses the end of its input now and then: what arrived is counted.
+  const store = async (): Promise<string | undefined> => {
+    const { stdout } = await caller.exec(['sh', '-c', `cat > ${file} && wc -c < ${file}`], { input });
+    return Number(stdout) === Buffer.byteLength(input) ? file : undefined;
+  };
+  return await waitFor(store, { timeoutMs: 60_000, onTimeout: () => new Error(`cannot store ${file} in the caller`) });
 }
