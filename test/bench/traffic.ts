@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
 import type { Caller, TestNamespace } from '../support/cluster.ts';
 import { type BareSocket, mebibytesPerSecond } from './bare-socket.ts';
 import type { BenchSize } from './main.ts';
@@ -16,6 +17,22 @@ const get = () => new Promise((resolve, reject) => http.get(url, { agent }, (r) 
   for (let i = 0; i < Number(count) + 50; i++) { const t = performance.now(); await get(); trips.push(performance.now() - t); }
   console.log(JSON.stringify(trips.slice(50)));
 })();
+`;
+
+/** Moves bytes over one connection to the Service; prints the milliseconds it took. */
+const TRANSFER_CODE = `
+const [mode, bytes] = process.argv.slice(1);
+const chunk = Buffer.alloc(65536);
+const socket = require('node:net').connect(80, 'web', () => {
+  const started = performance.now();
+  let left = Number(bytes);
+  socket.write(mode + ' ' + bytes + '\\n');
+  const pump = () => { while (left > 0) { left -= chunk.length; if (!socket.write(chunk)) return socket.once('drain', pump); } };
+  if (mode === 'SINK') pump();
+  let got = 0;
+  socket.on('data', (data) => { got += data.length; });
+  socket.on('end', () => { console.log(performance.now() - started); if (mode === 'SOURCE' && got < Number(bytes)) process.exit(1); });
+});
 `;
 
 /** Requests and bytes through an intercept, beside direct access and beside a bare WebSocket through the API server. */
@@ -38,17 +55,9 @@ export async function measureTraffic(namespace: TestNamespace, bare: BareSocket,
       note('directRate', await requestRate(caller, 'http://direct/', size.loadSeconds));
       note('throughRate', await requestRate(caller, 'http://web/', size.loadSeconds));
       note('bareUp', await bare.upload(size.streamBytes));
-      note(
-        'throughUp',
-        await transfer(
-          caller,
-          ['curl', '-s', '-o', '/dev/null', `http://web/bytes/${size.streamBytes}`],
-          size.streamBytes,
-        ),
-      );
+      note('throughUp', await transfer(caller, 'SOURCE', size.streamBytes));
       note('bareDown', await bare.download(size.streamBytes));
-      const post = `head -c ${size.streamBytes} /dev/zero | curl -s -o /dev/null -T - http://web/`;
-      note('throughDown', await transfer(caller, ['sh', '-c', post], size.streamBytes));
+      note('throughDown', await transfer(caller, 'SINK', size.streamBytes));
     }
     const value = (name: string): number => median(measured[name] ?? []);
     return [
@@ -87,39 +96,58 @@ export async function measureTraffic(namespace: TestNamespace, bare: BareSocket,
   } finally {
     await run.interrupt();
     process_.server.close();
-    process_.server.closeAllConnections();
   }
 }
 
-/** The developer's process: small answers, big answers, and it swallows what is sent. */
+/** The developer's process: `SOURCE n` and `SINK n` move bytes with nothing around them; all else is HTTP with a small answer. */
 async function startProcess(): Promise<{ server: Server; port: number }> {
-  const chunk = Buffer.alloc(64 * 1024);
-  const server = createServer((request, response) => {
-    const bytes = Number(/^\/bytes\/(\d+)$/.exec(request.url ?? '')?.[1] ?? 0);
-    request.resume();
-    if (bytes === 0) {
-      request.on('end', () => response.end('hello\n'));
-      return;
-    }
-    response.setHeader('Content-Length', bytes);
-    let left = bytes;
-    const pump = (): void => {
-      while (left > 0) {
-        const part = left >= chunk.length ? chunk : chunk.subarray(0, left);
-        left -= part.length;
-        if (!response.write(part)) {
-          response.once('drain', pump);
-          return;
-        }
+  const http = createHttpServer((request, response) => {
+    request.resume().on('end', () => response.end('hello\n'));
+  });
+  const server = createServer((socket) => {
+    socket.on('error', () => {}); // callers that leave
+    socket.once('data', (first) => {
+      const [, mode, bytes] = /^(SOURCE|SINK) (\d+)\n/.exec(first.toString('latin1', 0, 32)) ?? [];
+      if (mode === 'SOURCE') writeBytes(socket, Number(bytes));
+      else if (mode === 'SINK') countBytes(socket, Number(bytes) - (first.length - first.indexOf(10) - 1));
+      else {
+        socket.pause();
+        socket.unshift(first);
+        http.emit('connection', socket);
+        socket.resume();
       }
-      response.end();
-    };
-    pump();
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   return { server, port: address.port };
+}
+
+function writeBytes(socket: Socket, bytes: number): void {
+  const chunk = Buffer.alloc(64 * 1024);
+  let left = bytes;
+  const pump = (): void => {
+    while (left > 0) {
+      left -= chunk.length;
+      if (!socket.write(chunk)) {
+        socket.once('drain', pump);
+        return;
+      }
+    }
+    socket.end();
+  };
+  pump();
+}
+
+function countBytes(socket: Socket, bytes: number): void {
+  let left = bytes;
+  const count = (length: number): void => {
+    left -= length;
+    if (left <= 0) socket.end('done');
+  };
+  socket.on('data', (chunk: Buffer) => count(chunk.length));
+  count(0);
 }
 
 async function latencies(caller: Caller, url: string, count: number): Promise<number[]> {
@@ -139,11 +167,10 @@ async function requestRate(caller: Caller, url: string, seconds: number): Promis
   return Number(rate);
 }
 
-/** MiB/s by the caller's clock, kubectl exec's start-up not counted. */
-async function transfer(caller: Caller, command: readonly string[], bytes: number): Promise<number> {
-  const script = `s=$(node -p 'Date.now()'); ${command.map((word) => `'${word}'`).join(' ')} || exit 1; e=$(node -p 'Date.now()'); echo $((e - s))`;
-  const { code, stdout, stderr } = await caller.exec(['sh', '-c', script], { timeoutMs: 180_000 });
-  if (code !== 0) throw new Error(`${command.join(' ')}: ${stderr}`);
-  const started = performance.now() - Number(stdout.trim());
-  return mebibytesPerSecond(bytes, started);
+/** MiB/s of one TCP connection, by the caller's clock. */
+async function transfer(caller: Caller, mode: 'SOURCE' | 'SINK', bytes: number): Promise<number> {
+  const command = ['node', '-e', TRANSFER_CODE, mode, String(bytes)];
+  const { code, stdout, stderr } = await caller.exec(command, { timeoutMs: 180_000 });
+  if (code !== 0) throw new Error(`${mode} of ${bytes} bytes failed: ${stderr}`);
+  return mebibytesPerSecond(bytes, performance.now() - Number(stdout));
 }

@@ -98,8 +98,7 @@ export function workload(options: WorkloadOptions): unknown[] {
 export function withoutServerMetadata(object: unknown): unknown {
   const copy = structuredClone(object) as { metadata?: Record<string, unknown>; status?: unknown };
   delete copy.status;
-  for (const field of ['generation', 'resourceVersion', 'managedFields'])
-    delete copy.metadata?.[field];
+  for (const field of ['generation', 'resourceVersion', 'managedFields']) delete copy.metadata?.[field];
   const annotations = copy.metadata?.annotations as Record<string, string> | undefined;
   if (annotations !== undefined) {
     delete annotations['deployment.kubernetes.io/revision'];
