@@ -10,29 +10,15 @@ import { choosePorts, parsePortOption } from '../kube/ports.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
 import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
 import { readAgentCode } from '../session/agent-code.ts';
-import { atMost } from '../session/backoff.ts';
 import type { TunnelOption } from '../session/carriers.ts';
 import { requireCommand } from '../session/command.ts';
-import { listenControlSocket } from '../session/control-socket.ts';
 import { isDetachedChild, runDetached, sessionReporter } from '../session/detach.ts';
 import { parseEnvOption } from '../session/environment.ts';
-import { Guardian } from '../session/guardian.ts';
 import { newIdentity } from '../session/identity.ts';
-import { Leaving } from '../session/leaving.ts';
 import { parseToOption } from '../session/listening.ts';
 import { ProcessPort } from '../session/process-port.ts';
-import { deadSessions, recoverAbandoned } from '../session/recover.ts';
-import { Session } from '../session/session.ts';
-import {
-  controlSocketPath,
-  processStart,
-  removeSessionRecord,
-  type SessionRecord,
-  writeSessionRecord,
-} from '../session/state-files.ts';
+import { runSession } from '../session/run-session.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
-
-const RECOVER_DEADLINE_MS = 10_000;
 
 export interface InterceptOptions extends ClusterOptions {
   readonly port?: readonly string[];
@@ -104,81 +90,29 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     return 0;
   }
 
-  const dead = (await deadSessions()).filter((record) => sameWorkload(record, ref, access.server));
-  const socket = await controlSocketPath(identity.sessionId);
-  const kubeconfig = options.kubeconfig === undefined ? undefined : resolve(options.kubeconfig);
-  const record: SessionRecord = {
-    sessionId: identity.sessionId,
-    pid: process.pid,
-    processStart: await processStart(process.pid),
-    startedAtMs: Date.now(),
-    context: access.contextName,
-    kubeconfig,
-    server: access.server,
-    namespace,
-    target: targetText,
-    workloadKind: ref.kind,
-    workloadName: ref.name,
-    service,
-    ports,
-    socket,
-  };
-  const leaving = new Leaving();
-  const stopSignals = leaving.handleSignals(log);
-  const guardian = Guardian.start({
-    sessionId: identity.sessionId,
-    kubeconfig,
-    context: access.contextName,
-    namespace,
-    workloadKind: ref.kind,
-    workloadName: ref.name,
-    workloadUid: found.workload.metadata.uid ?? '',
-    keepAgent: options.keepAgent === true,
-    socket,
-  });
-  const session = new Session({
-    client,
-    identity,
-    ref,
-    service: found.service,
-    request,
-    ports: makePorts,
-    replaces: dead.map(({ sessionId }) => sessionId),
-    tunnel: options.tunnel,
-    command: options.command,
-    env,
-    envFile: options.envFile,
-    keepAgent: options.keepAgent === true,
-    listenTimeoutMs,
-    startedAt: performance.now() - process.uptime() * 1000,
-    leaving,
-    guardian,
-    report,
-    log,
-  });
-  await writeSessionRecord(record);
-  const control = await listenControlSocket(socket, async (asked) => {
-    if (asked.method === 'leave') leaving.ask({ reason: asked.by, exitCode: 0 });
-    return session.status;
-  });
-  const recovered = recoverAbandoned(client, namespace, ref, { identity, report, log });
-  try {
-    return await session.run();
-  } finally {
-    // What is not restored by then, the next run restores.
-    await atMost(recovered, RECOVER_DEADLINE_MS, leaving.forced);
-    await control.close();
-    for (const gone of [...dead, record]) await removeSessionRecord(gone);
-    stopSignals();
-  }
-}
-
-function sameWorkload(record: SessionRecord, ref: WorkloadRef, server: string): boolean {
-  return (
-    record.server === server &&
-    record.namespace === ref.namespace &&
-    record.workloadKind === ref.kind &&
-    record.workloadName === ref.name
+  return await runSession(
+    {
+      client,
+      identity,
+      ref,
+      service: found.service,
+      request,
+      ports: makePorts,
+      tunnel: options.tunnel,
+      command: options.command,
+      env,
+      envFile: options.envFile,
+      keepAgent: options.keepAgent === true,
+      listenTimeoutMs,
+      startedAt: performance.now() - process.uptime() * 1000,
+      report,
+      log,
+    },
+    {
+      target: targetText,
+      kubeconfig: options.kubeconfig === undefined ? undefined : resolve(options.kubeconfig),
+      workloadUid: found.workload.metadata.uid ?? '',
+    },
   );
 }
 

@@ -41,7 +41,12 @@ export async function askAgents<M extends ControlMethod>(
         const tunnel = await carriers.connect((carrier) =>
           connectAgentTunnel({
             access: client.access,
-            address: { namespace, pod: pod.metadata.name, tunnelPort: record.tunnelPort, certificate: credentials.tlsCert },
+            address: {
+              namespace,
+              pod: pod.metadata.name,
+              tunnelPort: record.tunnelPort,
+              certificate: credentials.tlsCert,
+            },
             key: parseTunnelKey(credentials.key),
             identity,
             carrier,

@@ -65,6 +65,9 @@ export class Session {
   readonly #following = new AbortController();
   readonly #watching = new AbortController();
   readonly #installId = newInstallId();
+  /** Resolves when traffic has moved, or never will. */
+  readonly started: Promise<void>;
+  #hasStarted: () => void = () => {};
   #state: SessionStatus['state'] = 'starting';
   #waitingFor: string | undefined = 'the cluster';
   #agents: Agents | undefined;
@@ -73,6 +76,9 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.started = new Promise((resolve) => {
+      this.#hasStarted = resolve;
+    });
     this.#ports = options.ports(async (appPort, to) => await this.#agents?.setRoute(appPort, to));
   }
 
@@ -97,6 +103,7 @@ export class Session {
     const started = this.#start().catch((error: unknown) => {
       leaving.ask({ reason: 'it failed', exitCode: 1, error });
     });
+    void started.then(this.#hasStarted);
     const leave = await leaving.asked;
     // What is under way ends before it is taken back: a patch that arrives after the restore would stay.
     await atMost(started, START_DEADLINE_MS, leaving.forced);

@@ -1,0 +1,100 @@
+import type { WorkloadRef } from '../kube/objects.ts';
+import { atMost } from './backoff.ts';
+import { listenControlSocket } from './control-socket.ts';
+import { Guardian } from './guardian.ts';
+import { Leaving } from './leaving.ts';
+import { deadSessions, recoverAbandoned } from './recover.ts';
+import { Session, type SessionOptions } from './session.ts';
+import {
+  controlSocketPath,
+  processStart,
+  removeSessionRecord,
+  type SessionRecord,
+  writeSessionRecord,
+} from './state-files.ts';
+
+/** What is left behind by others and not restored this long after the session's end is left to the next run. */
+const RECOVER_DEADLINE_MS = 10_000;
+
+/** How the session was asked for: for its record and its guardian. */
+export interface SessionOrigin {
+  readonly target: string;
+  /** Absolute path of --kubeconfig. */
+  readonly kubeconfig: string | undefined;
+  readonly workloadUid: string;
+}
+
+/**
+ * Runs a session with all that stands around it on the laptop: guardian, record, control socket, signals.
+ * @returns the exit code
+ * @throws as Session.run()
+ */
+export async function runSession(
+  options: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
+  origin: SessionOrigin,
+): Promise<number> {
+  const { client, identity, ref, report, log } = options;
+  const dead = (await deadSessions()).filter((gone) => sameWorkload(gone, ref, client.access.server));
+  const record = await makeRecord(options, origin);
+  const leaving = new Leaving();
+  const stopSignals = leaving.handleSignals(log);
+  const guardian = Guardian.start({
+    sessionId: identity.sessionId,
+    kubeconfig: origin.kubeconfig,
+    context: record.context,
+    namespace: ref.namespace,
+    workloadKind: ref.kind,
+    workloadName: ref.name,
+    workloadUid: origin.workloadUid,
+    keepAgent: options.keepAgent,
+    socket: record.socket,
+  });
+  const replaces = dead.map(({ sessionId }) => sessionId);
+  const session = new Session({ ...options, replaces, leaving, guardian });
+  await writeSessionRecord(record);
+  const control = await listenControlSocket(record.socket, async (asked) => {
+    if (asked.method === 'leave') leaving.ask({ reason: asked.by, exitCode: 0 });
+    return session.status;
+  });
+  // Only once the traffic has moved: what somebody else left behind must not slow this start.
+  const recovered = session.started.then(() => recoverAbandoned(client, ref.namespace, ref, { identity, report, log }));
+  try {
+    return await session.run();
+  } finally {
+    await atMost(recovered, RECOVER_DEADLINE_MS, leaving.forced);
+    await control.close();
+    for (const gone of [...dead, record]) await removeSessionRecord(gone);
+    stopSignals();
+  }
+}
+
+async function makeRecord(
+  { client, identity, ref, service, ports }: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
+  origin: SessionOrigin,
+): Promise<SessionRecord> {
+  return {
+    sessionId: identity.sessionId,
+    pid: process.pid,
+    processStart: await processStart(process.pid),
+    startedAtMs: Date.now(),
+    context: client.access.contextName,
+    kubeconfig: origin.kubeconfig,
+    server: client.access.server,
+    namespace: ref.namespace,
+    target: origin.target,
+    workloadKind: ref.kind,
+    workloadName: ref.name,
+    service: service.metadata.name,
+    ports: ports(async () => {}).map((port) => port.describe),
+    socket: await controlSocketPath(identity.sessionId),
+  };
+}
+
+function sameWorkload(record: SessionRecord, ref: WorkloadRef, server: string): boolean {
+  return (
+    record.server === server &&
+    record.namespace === ref.namespace &&
+    record.workloadKind === ref.kind &&
+    record.workloadName === ref.name
+  );
+}
