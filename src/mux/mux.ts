@@ -390,7 +390,7 @@ export class Mux {
       channel.writeData(this.#writer, MAX_PAYLOAD_BYTES);
       this.#sendWhenFull();
     }
-    if (this.#writer.byteLength > 0) this.#transport.send(this.#writer.take());
+    if (this.#writer.byteLength > 0) this.#sendMessage();
     if (this.#transport.bufferedBytes > MAX_UNSENT_BYTES) this.#end(lost('the peer does not read'));
     else if (this.#onIdle !== undefined && this.#frames.length === 0 && this.#sendQueue.isIdle) this.#onIdle();
   }
@@ -403,7 +403,7 @@ export class Mux {
     const frames = this.#frames;
     this.#frames = [];
     for (const frame of frames) {
-      if (frame.type === 'control' && this.#writer.byteLength > 0) this.#transport.send(this.#writer.take());
+      if (frame.type === 'control' && this.#writer.byteLength > 0) this.#sendMessage();
       this.#writer.frame(frame);
       this.#sendWhenFull();
     }
@@ -417,7 +417,12 @@ export class Mux {
   }
 
   #sendWhenFull(): void {
-    if (this.#writer.byteLength >= MESSAGE_BYTES) this.#transport.send(this.#writer.take());
+    if (this.#writer.byteLength >= MESSAGE_BYTES) this.#sendMessage();
+  }
+
+  #sendMessage(): void {
+    const message = this.#writer.take();
+    this.#transport.send(message, () => this.#writer.recycle(message));
   }
 }
 

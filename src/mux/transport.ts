@@ -4,8 +4,11 @@
  * of the one who sets them.
  */
 export interface Transport {
-  /** Takes ownership of `message`; never blocks, never throws; dropped once the carrier is closed. */
-  send(message: Uint8Array): void;
+  /**
+   * Takes ownership of `message`; never blocks, never throws; dropped once the carrier is closed.
+   * @param onSent called when nobody reads the message's memory any more; never where the receiver gets that memory
+   */
+  send(message: Uint8Array, onSent?: () => void): void;
   /** Bytes handed to send() and not yet taken by the operating system. */
   readonly bufferedBytes: number;
   /** Called when bufferedBytes fell below TRANSPORT_HIGH_WATER_BYTES after having been at or above it. */

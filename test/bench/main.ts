@@ -26,7 +26,14 @@ const FULL: BenchSize = {
   loadSeconds: 10,
   repeats: 3,
 };
-const SMOKE: BenchSize = { colds: 1, warms: 3, roundTrips: 500, streamBytes: 64 * 2 ** 20, loadSeconds: 2, repeats: 1 };
+const SMOKE: BenchSize = {
+  colds: 1,
+  warms: 3,
+  roundTrips: 500,
+  streamBytes: 256 * 2 ** 20,
+  loadSeconds: 2,
+  repeats: 1,
+};
 
 function describeMachine(size: BenchSize): string {
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();

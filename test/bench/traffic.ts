@@ -6,19 +6,6 @@ import type { BenchSize } from './main.ts';
 import { startSession } from './session.ts';
 import { compare, median, percentile, type Row } from './stats.ts';
 
-/** Sequential requests on one kept connection; prints the milliseconds of each as JSON. */
-const LATENCY_CODE = `
-const http = require('node:http');
-const [url, count] = process.argv.slice(1);
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-const get = () => new Promise((resolve, reject) => http.get(url, { agent }, (r) => r.resume().on('end', resolve)).on('error', reject));
-(async () => {
-  const trips = [];
-  for (let i = 0; i < Number(count) + 50; i++) { const t = performance.now(); await get(); trips.push(performance.now() - t); }
-  console.log(JSON.stringify(trips.slice(50)));
-})();
-`;
-
 /** Moves bytes over one connection to the Service; prints the milliseconds it took. */
 const TRANSFER_CODE = `
 const [mode, bytes] = process.argv.slice(1);
@@ -48,12 +35,14 @@ export async function measureTraffic(namespace: TestNamespace, bare: BareSocket,
     };
     for (let i = 0; i < size.repeats; i++) {
       const echo = await bare.roundTrips(size.roundTrips);
-      const direct = await latencies(caller, 'http://direct/', size.roundTrips);
-      const through = await latencies(caller, 'http://web/', size.roundTrips);
-      for (const [name, sample] of Object.entries({ echo, direct, through }))
-        for (const p of [50, 99]) note(`${name}${p}`, percentile(sample, p));
-      note('directRate', await requestRate(caller, 'http://direct/', size.loadSeconds));
-      note('throughRate', await requestRate(caller, 'http://web/', size.loadSeconds));
+      for (const p of [50, 99]) note(`echo${p}`, percentile(echo, p));
+      for (const [name, url] of Object.entries({ direct: 'http://direct/', through: 'http://web/' })) {
+        const { p50, p99 } = await load(caller, url, 1, size.loadSeconds);
+        note(`${name}50`, p50);
+        note(`${name}99`, p99);
+      }
+      note('directRate', (await load(caller, 'http://direct/', 32, size.loadSeconds)).rate);
+      note('throughRate', (await load(caller, 'http://web/', 32, size.loadSeconds)).rate);
       note('bareUp', await bare.upload(size.streamBytes));
       note('throughUp', await transfer(caller, 'SOURCE', size.streamBytes));
       note('bareDown', await bare.download(size.streamBytes));
@@ -150,21 +139,22 @@ function countBytes(socket: Socket, bytes: number): void {
   count(0);
 }
 
-async function latencies(caller: Caller, url: string, count: number): Promise<number[]> {
-  const { code, stdout, stderr } = await caller.exec(['node', '-e', LATENCY_CODE, url, String(count)], {
-    timeoutMs: 120_000,
-  });
-  if (code !== 0) throw new Error(`requests to ${url} failed: ${stderr}`);
-  return JSON.parse(stdout) as number[];
-}
-
-async function requestRate(caller: Caller, url: string, seconds: number): Promise<number> {
-  const { stdout, stderr } = await caller.exec(['wrk', '-t1', '-c32', `-d${seconds}s`, url], {
-    timeoutMs: (seconds + 30) * 1000,
-  });
+/** wrk from the caller's pod over kept connections: milliseconds of the 50th and 99th percentile, and requests a second. */
+async function load(
+  caller: Caller,
+  url: string,
+  connections: number,
+  seconds: number,
+): Promise<{ p50: number; p99: number; rate: number }> {
+  const command = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', url];
+  const { stdout, stderr } = await caller.exec(command, { timeoutMs: (seconds + 30) * 1000 });
   const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1];
   if (rate === undefined) throw new Error(`wrk ${url}: ${stdout}${stderr}`);
-  return Number(rate);
+  const latency = (percent: number): number => {
+    const [, value, unit] = new RegExp(`${percent}%\\s+([\\d.]+)(us|ms|s)`).exec(stdout) ?? [];
+    return Number(value) * (unit === 'us' ? 0.001 : unit === 's' ? 1000 : 1);
+  };
+  return { p50: latency(50), p99: latency(99), rate: Number(rate) };
 }
 
 /** MiB/s of one TCP connection, by the caller's clock. */

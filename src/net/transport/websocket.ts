@@ -77,9 +77,12 @@ class WebSocketTransport extends Inbox implements Transport {
     return this.#ws.bufferedAmount;
   }
 
-  send(message: Uint8Array): void {
+  send(message: Uint8Array, onSent?: () => void): void {
     if (this.#ws.readyState !== WebSocket.OPEN) return;
-    this.#ws.send(message, this.#onSent);
+    this.#ws.send(message, (error) => {
+      if (error === undefined || error === null) onSent?.();
+      this.#onSent();
+    });
     if (this.bufferedBytes >= TRANSPORT_HIGH_WATER_BYTES) this.#wasFull = true;
   }
 
