@@ -112,7 +112,7 @@ export function parseControlMessage(text: string): ControlMessage {
     throw new InterceptorError('PROTOCOL_BAD_MESSAGE', 'control message: not JSON', { cause });
   }
   if (!isRecord(value)) throw bad('no object');
-  switch (value['type']) {
+  switch (value.type) {
     case 'request': {
       const { id, method, params } = value;
       if (!isId(id) || typeof method !== 'string') throw bad('request');
@@ -122,8 +122,7 @@ export function parseControlMessage(text: string): ControlMessage {
       const { id, error, result } = value;
       if (!isId(id)) throw bad('response');
       if (error === undefined) return { type: 'response', id, result };
-      if (!isRecord(error) || typeof error['code'] !== 'string' || typeof error['message'] !== 'string')
-        throw bad('error');
+      if (!isRecord(error) || typeof error.code !== 'string' || typeof error.message !== 'string') throw bad('error');
       const { code, message, holder } = error;
       return { type: 'response', id, error: isHolder(holder) ? { code, message, holder } : { code, message } };
     }
@@ -148,7 +147,7 @@ export function parseControlMessage(text: string): ControlMessage {
       return { type: 'welcome', mac };
     }
     default:
-      throw bad(`type ${String(value['type'])}`);
+      throw bad(`type ${String(value.type)}`);
   }
 }
 
@@ -183,9 +182,9 @@ function isId(value: unknown): value is number {
 function isIdentity(value: unknown): value is SessionIdentity {
   return (
     isRecord(value) &&
-    typeof value['sessionId'] === 'string' &&
-    typeof value['user'] === 'string' &&
-    typeof value['host'] === 'string'
+    typeof value.sessionId === 'string' &&
+    typeof value.user === 'string' &&
+    typeof value.host === 'string'
   );
 }
 
@@ -193,8 +192,8 @@ export function isHolder(value: unknown): value is Holder {
   return (
     isIdentity(value) &&
     isRecord(value) &&
-    typeof value['sinceMs'] === 'number' &&
-    typeof value['lastSeenMs'] === 'number' &&
-    typeof value['connected'] === 'boolean'
+    typeof value.sinceMs === 'number' &&
+    typeof value.lastSeenMs === 'number' &&
+    typeof value.connected === 'boolean'
   );
 }
