@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
-import { nearNames } from '../../../cli/kube/near-names.ts';
+import { editDistance, nearNames } from '../../../cli/kube/near-names.ts';
 import type { Pod, Service, Workload } from '../../../cli/kube/objects.ts';
 import { chooseService, parseTarget, requireInterceptable } from '../../../cli/kube/target.ts';
 import { rawContainer, rawPod, rawService, rawWorkload } from './raw-objects.ts';
@@ -117,8 +117,23 @@ describe('what cannot be intercepted is refused', () => {
 
 test('names that are near are suggested, nearest first', () => {
   const names = ['web', 'webs', 'payments', 'api', 'web-admin'];
-  assert.deepEqual(nearNames('wbe', names), []);
+  assert.deepEqual(nearNames('wxy', names), []);
   assert.deepEqual(nearNames('we', ['web', 'x']), ['web']);
   assert.deepEqual(nearNames('paymnets', names), ['payments']);
   assert.deepEqual(nearNames('web-', names), ['web', 'web-admin', 'webs']);
+});
+
+test('two neighbouring letters in the wrong order are one mistake', () => {
+  assert.deepEqual(nearNames('nmu', ['num', 'nix']), ['num']);
+  assert.deepEqual(nearNames('wbe', ['web', 'webs']), ['web']);
+  assert.deepEqual(
+    [
+      ['ab', 'ba'],
+      ['abcd', 'badc'],
+      ['ca', 'abc'],
+      ['', 'ab'],
+      ['same', 'same'],
+    ].map(([a = '', b = '']) => editDistance(a, b)),
+    [1, 2, 3, 2, 0],
+  );
 });
