@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { TestNamespace } from '../support/cluster.ts';
 import { InterceptRun } from '../support/intercept-run.ts';
 
-const INTERCEPT = fileURLToPath(new URL('../../dist/intercept.mjs', import.meta.url));
+export const INTERCEPT = fileURLToPath(new URL('../../dist/intercept.mjs', import.meta.url));
 
 /** Starts `intercept … --json` on this machine: no relay between it and the API server, as with the baselines. */
 export function startSession(namespace: TestNamespace, args: readonly string[]): InterceptRun {

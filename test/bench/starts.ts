@@ -1,7 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import type { TestCluster, TestNamespace } from '../support/cluster.ts';
 import type { BenchSize } from './main.ts';
-import { startSession } from './session.ts';
+import { INTERCEPT, startSession } from './session.ts';
 import { compare, median, type Row } from './stats.ts';
 
 /** How long it takes until traffic has moved: without the agent, beside a plain rollout of the same workload, and with it. */
@@ -29,7 +30,12 @@ export async function measureStarts(_cluster: TestCluster, namespace: TestNamesp
   await leave.exited;
   await new Promise<void>((resolve) => listener.close(() => resolve()));
   const more = median(colds) - median(rollouts);
+  const bare = startTimes(size.warms, ['-e', '0']);
+  const help = startTimes(size.warms, ['--', INTERCEPT, '--help']);
+  const version = startTimes(size.warms, ['--', INTERCEPT, '--version']);
   return [
+    compare('intercept --version beside node -e 0', median(version), median(bare), 'ms', { atMost: 2 }),
+    compare('intercept --help beside node -e 0', median(help), median(bare), 'ms', { atMost: 2 }),
     {
       ...compare('cold intercept beside kubectl rollout restart', median(colds), median(rollouts), 's', undefined),
       target: '≤ 1 s more',
@@ -53,4 +59,13 @@ async function timed(work: () => Promise<void>): Promise<number> {
   const started = performance.now();
   await work();
   return (performance.now() - started) / 1000;
+}
+
+/** Milliseconds of `node …` from start to exit. */
+function startTimes(count: number, args: readonly string[]): number[] {
+  return Array.from({ length: count }, () => {
+    const started = performance.now();
+    execFileSync(process.execPath, args, { stdio: 'ignore' });
+    return performance.now() - started;
+  });
 }
