@@ -17,6 +17,8 @@ export interface WorkloadSpec {
   strategy?: { type?: string; rollingUpdate?: { maxUnavailable?: number | string; maxSurge?: number | string } };
   /** StatefulSet only. */
   updateStrategy?: { type?: string; rollingUpdate?: { partition?: number; [field: string]: unknown } };
+  /** StatefulSet only. */
+  ordinals?: { start?: number };
   minReadySeconds?: number;
   progressDeadlineSeconds?: number;
   [field: string]: unknown;

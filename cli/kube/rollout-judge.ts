@@ -67,7 +67,7 @@ export function judgeRollout(state: RolloutState): RolloutView {
       ? []
       : [{ pod, problem: withEvent(problem, state.eventProblems.get(pod.metadata.uid ?? '')) }];
   });
-  const done = isComplete(kind, workload, wanted);
+  const done = kind === 'Deployment' ? isDeployed(workload, wanted) : isReplaced(workload, wanted, present, old);
   const creation = creationProblem(state, workload, replicaSet);
   const failed = problems.find(({ problem }) => problem.severity === 'failed');
   const failure = done
@@ -153,19 +153,27 @@ function creationProblem(
   );
 }
 
-function isComplete(kind: WorkloadKind, workload: Workload, wanted: number): boolean {
-  const {
-    updatedReplicas = 0,
-    replicas = 0,
-    availableReplicas = 0,
-    readyReplicas = 0,
-    ...status
-  } = workload.status ?? {};
-  if (kind === 'Deployment')
-    return updatedReplicas >= wanted && replicas <= updatedReplicas && availableReplicas >= updatedReplicas;
-  if (readyReplicas < wanted) return false;
-  const partition = workload.spec.updateStrategy?.rollingUpdate?.partition ?? 0;
-  if (partition > 0) return updatedReplicas >= wanted - Math.min(partition, wanted);
+function isDeployed({ status }: Workload, wanted: number): boolean {
+  const { updatedReplicas = 0, replicas = 0, availableReplicas = 0 } = status ?? {};
+  return updatedReplicas >= wanted && replicas <= updatedReplicas && availableReplicas >= updatedReplicas;
+}
+
+/**
+ * Whether a StatefulSet has replaced every pod it must. Its revisions do not tell alone: an unfinished rollout that is taken
+ * back has the current revision for its update revision at once, with pods of the one being left still there.
+ */
+function isReplaced(workload: Workload, wanted: number, present: readonly Pod[], old: readonly Pod[]): boolean {
+  const { updatedReplicas = 0, replicas = 0, readyReplicas = 0, ...status } = workload.status ?? {};
+  const partition = Math.min(workload.spec.updateStrategy?.rollingUpdate?.partition ?? 0, wanted);
+  const first = (workload.spec.ordinals?.start ?? 0) + partition;
+  const isDue = (pod: Pod): boolean => partition === 0 || ordinalOf(pod) >= first;
+  if (readyReplicas < wanted || updatedReplicas < wanted - partition || old.some(isDue)) return false;
+  // The status may be of before the last pods went.
+  if (present.filter((pod) => isDue(pod) && isPodReady(pod)).length < wanted - partition) return false;
   // The controller sets currentRevision when every pod is of the update revision and ready.
-  return status.currentRevision === status.updateRevision && replicas === wanted;
+  return partition > 0 || (status.currentRevision === status.updateRevision && replicas === wanted);
+}
+
+function ordinalOf({ metadata }: Pod): number {
+  return Number(/-(\d+)$/.exec(metadata.name)?.[1] ?? 0);
 }

@@ -101,11 +101,54 @@ describe('a Deployment', () => {
 });
 
 describe('a StatefulSet', () => {
+  const rolledOut = { replicas: 2, readyReplicas: 2, updatedReplicas: 2, currentRevision: 'r2', updateRevision: 'r2' };
+  const podsOf = (...revisions: string[]): Pod[] =>
+    revisions.map((revision, ordinal) => podOf(`web-${ordinal}`, 'uid-web', true, revision));
+  const isDone = (status: Workload['status'], pods: Pod[]): boolean =>
+    judgeRollout(state('StatefulSet', status, pods)).done;
+
   test('is done when its update revision has become the current one', () => {
-    const status = { replicas: 2, readyReplicas: 2, updatedReplicas: 2, currentRevision: 'r2', updateRevision: 'r2' };
-    assert.equal(judgeRollout(state('StatefulSet', status, [])).done, true);
-    assert.equal(judgeRollout(state('StatefulSet', { ...status, currentRevision: 'r1' }, [])).done, false);
-    assert.equal(judgeRollout(state('StatefulSet', { ...status, readyReplicas: 1 }, [])).done, false);
+    const pods = podsOf('r2', 'r2');
+    assert.equal(isDone(rolledOut, pods), true);
+    assert.equal(isDone({ ...rolledOut, currentRevision: 'r1' }, pods), false);
+    assert.equal(isDone({ ...rolledOut, readyReplicas: 1 }, pods), false);
+    assert.equal(isDone({ ...rolledOut, updatedReplicas: 1 }, pods), false);
+  });
+
+  test('whose unfinished rollout is taken back is not done before the last pod of it has been replaced', () => {
+    // web-1 has the agent (r2), web-0 is just being replaced, and the template is that of r1 again
+    const status = { replicas: 2, readyReplicas: 2, updatedReplicas: 1, currentRevision: 'r1', updateRevision: 'r1' };
+    const leaving = podOf('web-0', 'uid-web', true, 'r1');
+    leaving.metadata.deletionTimestamp = '2026-01-01T00:00:00Z';
+    const withAgent = podOf('web-1', 'uid-web', true, 'r2');
+    // even where the status is ahead of the pods, or behind
+    for (const first of [
+      leaving,
+      podOf('web-0', 'uid-web', false, 'r2'),
+      podOf('web-0', 'uid-web', true, 'r2'),
+      podOf('web-0', 'uid-web', true, 'r1'),
+    ])
+      for (const updatedReplicas of [1, 2])
+        assert.equal(isDone({ ...status, updatedReplicas }, [first, withAgent]), false);
+    const back = { ...status, updatedReplicas: 2 };
+    assert.equal(isDone(back, [podOf('web-0', 'uid-web', true, 'r1')]), false);
+    assert.equal(isDone(back, [podOf('web-0', 'uid-web', true, 'r1'), podOf('web-1', 'uid-web', false, 'r1')]), false);
+    assert.equal(isDone(back, podsOf('r1', 'r1')), true);
+  });
+
+  test('with a partition waits for the pods from there on only', () => {
+    const judged = (start: number | undefined, ...pods: Pod[]): boolean => {
+      const status = { replicas: 2, readyReplicas: 2, updatedReplicas: 1, currentRevision: 'r1', updateRevision: 'r2' };
+      const partitioned = state('StatefulSet', status, pods);
+      assert.ok(partitioned.workload !== undefined);
+      partitioned.workload.spec.updateStrategy = { rollingUpdate: { partition: 1 } };
+      if (start !== undefined) partitioned.workload.spec.ordinals = { start };
+      return judgeRollout(partitioned).done;
+    };
+    assert.equal(judged(undefined, ...podsOf('r1', 'r2')), true);
+    assert.equal(judged(undefined, ...podsOf('r2', 'r1')), false);
+    assert.equal(judged(5, podOf('web-5', 'uid-web', true, 'r1'), podOf('web-6', 'uid-web', true, 'r2')), true);
+    assert.equal(judged(5, podOf('web-5', 'uid-web', true, 'r2'), podOf('web-6', 'uid-web', true, 'r1')), false);
   });
 
   test('has stuck pods where one of another revision is not ready', () => {
