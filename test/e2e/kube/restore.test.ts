@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { readInstall } from '../../../cli/kube/annotation.ts';
 import { install, retargetService } from '../../../cli/kube/apply.ts';
-import type { Service, Workload } from '../../../cli/kube/objects.ts';
+import { AGENT_CONTAINER } from '../../../cli/kube/names.ts';
+import { isPodReady, type Pod, type Service, type Workload } from '../../../cli/kube/objects.ts';
 import { restore } from '../../../cli/kube/restore.ts';
+import { waitFor } from '../../cluster/exec.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
 const cluster = await clusterOrReason();
@@ -51,6 +53,37 @@ describe.skipIf(cluster === undefined)('restore on a real cluster', () => {
       assert.deepEqual(await bench.snapshot(ref), before, cutAfter);
       assert.equal(await bench.leftovers(), '', cutAfter);
     }
+  });
+
+  test('a StatefulSet that is left in the middle of its rollout is restored when no pod has the agent any more', async () => {
+    const ref = await bench.deploy({ name: 'midway', kind: 'StatefulSet' });
+    const before = await bench.snapshot(ref);
+    const podsOf = async (): Promise<Pod[]> =>
+      (await bench.namespace.get<{ items: Pod[] }>('pods')).items.filter(({ metadata }) =>
+        metadata.name.startsWith('midway-'),
+      );
+    const hasAgent = ({ spec }: Pod): boolean => spec.containers.some(({ name }) => name === AGENT_CONTAINER);
+    await install(bench.client, await bench.request('midway'));
+    await waitFor(
+      async () => {
+        const pods = await podsOf();
+        const first = pods.find(({ metadata }) => metadata.name === 'midway-0');
+        const isFirstLeft = first !== undefined && first.metadata.deletionTimestamp === undefined && !hasAgent(first);
+        return !isFirstLeft && pods.some((pod) => hasAgent(pod) && isPodReady(pod)) ? true : undefined;
+      },
+      { timeoutMs: 90_000, onTimeout: () => new Error('pod 0 is not replaced') },
+    );
+    assert.equal((await restore(bench.client, ref)).outcome, 'restored');
+    const pods = await podsOf();
+    assert.deepEqual(
+      pods.map((pod) => [pod.metadata.name, hasAgent(pod), isPodReady(pod)]),
+      [
+        ['midway-0', false, true],
+        ['midway-1', false, true],
+      ],
+    );
+    assert.deepEqual(await bench.snapshot(ref), before);
+    assert.equal(await bench.leftovers(), '');
   });
 
   test("a colleague's newer values are kept", async () => {
