@@ -14,6 +14,9 @@ export interface Leave {
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
+/** A terminal and a wrapper (timeout, npm) may both deliver what was sent once; nobody insists faster than this. */
+const SAME_SIGNAL_MS = 300;
+
 /** The one decision to leave: the first that asks decides; a second request forces. */
 export class Leaving {
   /** Aborted as soon as anybody asks: what starts up stops. */
@@ -24,6 +27,7 @@ export class Leaving {
   readonly #starting = new AbortController();
   readonly #forcing = new AbortController();
   #resolve: (leave: Leave) => void = () => {};
+  readonly #lastSignalMs = new Map<NodeJS.Signals, number>();
   #isAsked = false;
 
   constructor() {
@@ -50,17 +54,29 @@ export class Leaving {
   }
 
   /**
-   * Listens for Ctrl-C, SIGTERM and a closed terminal: the first asks, a second Ctrl-C or SIGTERM forces.
+   * Takes a signal: the first asks; a later Ctrl-C or SIGTERM forces, unless it is the same one delivered twice.
+   * @param nowMs as performance.now()
+   */
+  takeSignal(signal: keyof typeof SIGNALS, nowMs: number): void {
+    const lastMs = this.#lastSignalMs.get(signal);
+    if (lastMs !== undefined && nowMs - lastMs < SAME_SIGNAL_MS) return;
+    this.#lastSignalMs.set(signal, nowMs);
+    const reason = signal === 'SIGINT' ? 'Ctrl-C' : signal;
+    if (!this.#isAsked) this.ask({ reason, exitCode: SIGNALS[signal], signal });
+    // A closed terminal sends SIGHUP behind whatever came first; only a person or a script insists by these two.
+    else if (signal !== 'SIGHUP') this.force();
+  }
+
+  /**
+   * Listens for Ctrl-C, SIGTERM and a closed terminal: see takeSignal().
    * @returns stops listening
    */
   handleSignals(log: Log): () => void {
-    const handlers = Object.entries(SIGNALS).map(([name, exitCode]) => {
+    const handlers = Object.keys(SIGNALS).map((name) => {
       const signal = name as keyof typeof SIGNALS;
       const handler = (): void => {
         log.debug('signal', { signal });
-        if (!this.#isAsked) this.ask({ reason: signal === 'SIGINT' ? 'Ctrl-C' : signal, exitCode, signal });
-        // A closed terminal sends SIGHUP behind whatever came first; only a person or a script insists by these two.
-        else if (signal !== 'SIGHUP') this.force();
+        this.takeSignal(signal, performance.now());
       };
       process.on(signal, handler);
       return () => process.off(signal, handler);
