@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { InterceptorError } from '../../src/errors.ts';
+import { pause } from './backoff.ts';
 
 /** Where the process listens: 127.0.0.1 unless `--to` says otherwise. */
 export interface ProcessAddress {
@@ -27,15 +28,7 @@ export async function isListening(address: ProcessAddress): Promise<boolean> {
 export async function untilListening(address: ProcessAddress, signal: AbortSignal): Promise<void> {
   while (!(await isListening(address))) {
     if (signal.aborted) throw signal.reason;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, POLL_MS);
-      signal.addEventListener('abort', done, { once: true });
-    });
+    await pause(POLL_MS, signal);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { SecureContextOptions } from 'node:tls';
 import { type RawData, WebSocket } from 'ws';
 
 /** For those outside src/net, which do not import ws. */
@@ -14,7 +15,11 @@ const MAX_REFUSAL_BYTES = 64 * 1024;
 export interface RawWebSocketOptions {
   readonly headers?: Readonly<Record<string, string | string[]>> | undefined;
   /** A connected socket (TLS included) to use instead of dialling the URL's host. Taken over: closed on failure. */
-  readonly socket: Duplex;
+  readonly socket?: Duplex | undefined;
+  /** Of the connection that is dialled where no socket is given. */
+  readonly tls?:
+    | (SecureContextOptions & { readonly rejectUnauthorized?: boolean; readonly servername?: string })
+    | undefined;
   readonly maxPayloadBytes: number;
   /** False for a transport that answers pings itself, bounded. */
   readonly autoPong?: boolean | undefined;
@@ -35,7 +40,7 @@ export class UpgradeRefused extends Error {
 }
 
 /**
- * Opens a client WebSocket on a given connection: no compression, zero mask (legal, and three to four times faster; what is
+ * Opens a client WebSocket: no compression, zero mask (legal, and three to four times faster; what is
  * masked sits inside TLS, so no proxy that could be confused reads it).
  * @returns an open and *paused* socket: add listeners, then resume(); nothing that came early is lost
  * @throws UpgradeRefused; the connection's error; the signal's reason
@@ -45,17 +50,18 @@ export function connectRawWebSocket(
   protocols: readonly string[],
   options: RawWebSocketOptions,
 ): Promise<RawWebSocket> {
-  const { headers, socket, maxPayloadBytes, signal } = options;
+  const { headers, socket, tls, maxPayloadBytes, signal } = options;
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
-      socket.destroy();
+      socket?.destroy();
       reject(signal.reason);
       return;
     }
     const webSocket = new WebSocket(url, [...protocols], {
       headers: { ...headers } as Record<string, string>, // node:http takes lists too, which the types of ws leave out
+      ...tls,
       // Types ask for a net.Socket; node:http takes any Duplex.
-      createConnection: (() => socket) as never,
+      ...(socket === undefined ? {} : { createConnection: (() => socket) as never }),
       autoPong: options.autoPong ?? true,
       ...CLOSING,
       perMessageDeflate: false,
@@ -72,7 +78,7 @@ export function connectRawWebSocket(
       settle();
       webSocket.on('error', () => {}); // terminate() during the handshake reports itself
       webSocket.terminate();
-      socket.destroy();
+      socket?.destroy();
       reject(error);
     };
     const onOpen = (): void => {

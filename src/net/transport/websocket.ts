@@ -1,16 +1,16 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
-import type { Agent, Server as HttpsServer } from 'node:https';
+import type { Server as HttpsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
-import type { SecureContextOptions } from 'node:tls';
 import WebSocket, { WebSocketServer } from 'ws';
 import { errorText, InterceptorError } from '../../errors.ts';
 import { Inbox } from '../../mux/inbox.ts';
 import { TRANSPORT_HIGH_WATER_BYTES } from '../../mux/limits.ts';
 import type { Transport } from '../../mux/transport.ts';
 import { MAX_MESSAGE_BYTES } from '../../protocol/limits.ts';
+import { connectRawWebSocket, type RawWebSocketOptions, UpgradeRefused } from './raw-websocket.ts';
 
 const CLOSE_TIMEOUT_MS = 2_000;
-const MAX_REFUSAL_BYTES = 2 * 1024;
+const MAX_REFUSAL_CHARACTERS = 2 * 1024;
 /** Close codes that mean "on purpose" (RFC 6455 §7.4.1): normal, going away, none given. */
 const ORDERLY_CODES = new Set([1000, 1001, 1005]);
 
@@ -25,13 +25,13 @@ const COMMON_OPTIONS = {
 /** The server answered the upgrade with something else. */
 export class UpgradeRefusedError extends InterceptorError {
   readonly status: number;
-  /** At most MAX_REFUSAL_BYTES of the answer's body. */
+  /** The start of the answer's body. */
   readonly body: string;
 
   constructor(host: string, status: number, body: string) {
     super('TUNNEL_REFUSED', `${host} refused the tunnel: HTTP ${status}${body === '' ? '' : `: ${firstLine(body)}`}`);
     this.status = status;
-    this.body = body;
+    this.body = body.slice(0, MAX_REFUSAL_CHARACTERS);
   }
 }
 
@@ -116,9 +116,8 @@ export interface ConnectOptions {
   /** ws: or wss: */
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Certificates of the connection; ignored with createConnection. */
-  readonly tls?: SecureContextOptions & { readonly rejectUnauthorized?: boolean; readonly servername?: string };
-  readonly agent?: Agent;
+  /** Of the connection; ignored with createConnection. */
+  readonly tls?: RawWebSocketOptions['tls'];
   /** A connection made elsewhere, already secured if it has to be. */
   readonly createConnection?: () => Duplex;
   readonly signal: AbortSignal;
@@ -131,49 +130,28 @@ export interface ConnectOptions {
  *   error as cause, when there was no answer or none in time; the signal's reason when aborted
  */
 export async function connectWebSocket(options: ConnectOptions): Promise<Transport> {
-  const { url, headers, tls, agent, createConnection, signal, deadlineMs } = options;
+  const { url, headers, tls, createConnection, signal, deadlineMs } = options;
   signal.throwIfAborted();
   const { host } = new URL(url);
-  const ws = new WebSocket(url, {
-    ...COMMON_OPTIONS,
-    ...tls,
-    ...(headers === undefined ? {} : { headers }),
-    ...(agent === undefined ? {} : { agent }),
-    // Types ask for a net.Socket; node:http takes any Duplex.
-    ...(createConnection === undefined ? {} : { createConnection: createConnection as never }),
-    followRedirects: false,
-    // The mask protects proxies from scripts in browsers (RFC 6455 §10.3); ours is TLS inside. A zero mask is skipped by
-    // both ends and makes sending 3 to 4 times as fast (LIBRARIES, ws).
-    generateMask() {},
-  });
-  return await new Promise<Transport>((resolve, reject) => {
-    const settle = (result: () => void): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-      result();
-    };
-    const fail = (error: unknown): void => {
-      settle(() => reject(error));
-      ws.on('error', () => {}); // "closed before the connection was established": by us, just now
-      ws.terminate();
-    };
-    const onAbort = (): void => fail(signal.reason);
-    const onError = (error: Error): void =>
-      fail(new InterceptorError('TUNNEL_LOST', `cannot reach ${host}: ${errorText(error)}`, { cause: error }));
-    const timer = setTimeout(
-      () => fail(new InterceptorError('TUNNEL_LOST', `${host} did not answer within ${deadlineMs} ms`)),
-      deadlineMs,
-    );
-    signal.addEventListener('abort', onAbort, { once: true });
-    ws.once('error', onError);
-    ws.once('unexpected-response', (_request, response) => {
-      void readStart(response).then((body) => fail(new UpgradeRefusedError(host, response.statusCode ?? 0, body)));
+  const late = AbortSignal.timeout(deadlineMs);
+  try {
+    const ws = await connectRawWebSocket(url, [], {
+      headers,
+      tls,
+      socket: createConnection?.(),
+      maxPayloadBytes: MAX_MESSAGE_BYTES,
+      autoPong: false,
+      signal: AbortSignal.any([signal, late]),
     });
-    ws.once('open', () => {
-      ws.off('error', onError);
-      settle(() => resolve(webSocketTransport(ws)));
-    });
-  });
+    const transport = webSocketTransport(ws);
+    ws.resume();
+    return transport;
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason;
+    if (cause instanceof UpgradeRefused) throw new UpgradeRefusedError(host, cause.status, cause.body);
+    if (late.aborted) throw new InterceptorError('TUNNEL_LOST', `${host} did not answer within ${deadlineMs} ms`);
+    throw new InterceptorError('TUNNEL_LOST', `cannot reach ${host}: ${errorText(cause)}`, { cause });
+  }
 }
 
 export interface AcceptOptions {
@@ -200,26 +178,6 @@ export function acceptWebSocket(server: HttpServer | HttpsServer, options: Accep
   };
   server.on('upgrade', onUpgrade);
   return () => server.off('upgrade', onUpgrade);
-}
-
-/** The first bytes of a body as text. Never rejects; the caller's deadline ends a slow one. */
-function readStart(response: IncomingMessage): Promise<string> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const finish = (): void => {
-      resolve(Buffer.concat(chunks).subarray(0, MAX_REFUSAL_BYTES).toString('utf8'));
-      response.destroy();
-    };
-    response.on('data', (chunk: Buffer) => {
-      chunks.push(chunk);
-      bytes += chunk.byteLength;
-      if (bytes >= MAX_REFUSAL_BYTES) finish();
-    });
-    response.once('end', finish);
-    response.once('error', finish);
-    response.once('close', finish);
-  });
 }
 
 function firstLine(text: string): string {

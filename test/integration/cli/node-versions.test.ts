@@ -34,7 +34,7 @@ describe.each(['this', ...NODE_MAJORS] as const)('on Node %s', (version) => {
     node = version === 'this' ? process.execPath : await nodeBinary(version);
   }, 300_000);
 
-  test.each(RUNS)('$args prints what it should and nothing of Node’s own', async ({ args, code, stderr }, context) => {
+  test.for(RUNS)('$args prints what it should and nothing of Node’s own', async ({ args, code, stderr }, context) => {
     if (node === undefined) context.skip('npm has no Node binary for this machine');
     const env = { HOME: home, PATH: process.env.PATH ?? '', KUBECONFIG: join(home, 'config') };
     await writeFile(env.KUBECONFIG, KUBECONFIG);
