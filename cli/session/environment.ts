@@ -71,8 +71,14 @@ export function parseEnvOption(text: string): [name: string, value: string] {
 }
 
 /**
- * A dotenv file that dotenv, docker's `--env-file` readers with quotes, and shells (`set -a; . file`) read alike: values
- * in single quotes, or in double quotes with escapes where a value holds a single quote or a line break.
+ * A dotenv file for shells (`set -a; . file`), Node's `--env-file` and util.parseEnv, and npm's dotenv. Line breaks are
+ * real ones. A shell reads every value right. The others do not where no form is common to all:
+ * - a value that holds `'` and also `"`, `$`, a backtick or a backslash is in double quotes with backslashes: npm's dotenv
+ *   leaves those in (and makes line breaks of `\n` and `\r`), Node ends the value at its first `"`;
+ * - both drop carriage returns, or make line breaks of them;
+ * - npm's dotenv may read on behind a value that ends in a backslash.
+ *
+ * Docker's --env-file knows neither quotes nor line breaks.
  */
 export function formatDotenv(variables: Readonly<Record<string, string>>): string {
   return Object.entries(variables)
@@ -84,10 +90,6 @@ export function formatDotenv(variables: Readonly<Record<string, string>>): strin
 
 function quoteDotenv(value: string): string {
   if (/^[A-Za-z0-9_./:@%+,-]*$/.test(value)) return value;
-  if (!/['\n\r]/.test(value)) return `'${value}'`;
-  const escaped = value
-    .replace(/[\\"$`]/g, '\\$&')
-    .replace(/\n/g, '\\n')
-    .replace(/\r/g, '\\r');
-  return `"${escaped}"`;
+  if (!value.includes("'")) return `'${value}'`;
+  return `"${value.replace(/[\\"$`]/g, '\\$&')}"`;
 }

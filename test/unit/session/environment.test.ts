@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { parseEnv } from 'node:util';
 import fc from 'fast-check';
 import { test } from 'vitest';
 import { parseEnviron } from '../../../cli/commands/env.ts';
@@ -39,22 +40,57 @@ test.each(['A', '=x', '1A=x', 'A B=x'])('--env %j is refused', (text) => {
   );
 });
 
-test('a shell that reads the dotenv file gets every printable value back', () => {
-  const values = fc.array(fc.string({ unit: 'grapheme-ascii' }), { minLength: 1, maxLength: 20 });
+/** As `set -a; . file` in a POSIX shell. */
+function readWithShell(dotenv: string, names: readonly string[]): Record<string, string | undefined> {
+  const script = `set -a\n${dotenv}printf '%s\\0' ${names.map((name) => `"$${name}"`).join(' ')}`;
+  const values = execFileSync('sh', ['-c', script], { encoding: 'utf8' }).split('\0');
+  return Object.fromEntries(names.map((name, index) => [name, values[index]]));
+}
+
+const named = (values: readonly string[]): Record<string, string> =>
+  Object.fromEntries(values.map((value, index) => [`V${index}`, value]));
+const listOf = (text: fc.Arbitrary<string>): fc.Arbitrary<string[]> => fc.array(text, { minLength: 1, maxLength: 20 });
+const anyCharacter = fc.oneof(
+  fc.constantFrom("'", '"', '$', '`', '\\', '\n', '\r', '#', ' ', '=', '!', '~', 'ä'),
+  fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 1 }),
+);
+
+test('a shell that reads the dotenv file gets every value back', () => {
   fc.assert(
-    fc.property(values, (list) => {
-      const variables = Object.fromEntries(list.map((value, index) => [`V${index}`, value]));
-      const names = Object.keys(variables);
-      const script = `set -a\n${formatDotenv(variables)}printf '%s\\0' ${names.map((name) => `"$${name}"`).join(' ')}`;
-      const out = execFileSync('sh', ['-c', script], { encoding: 'utf8' }).split('\0').slice(0, -1);
-      assert.deepEqual(out, list);
+    fc.property(listOf(fc.string({ unit: anyCharacter })), (values) => {
+      const variables = named(values);
+      assert.deepEqual(readWithShell(formatDotenv(variables), Object.keys(variables)), variables);
     }),
     { numRuns: 30 },
   );
 });
 
-test('line breaks are written as dotenv readers expect them', () => {
-  assert.equal(formatDotenv({ KEY: 'a\nb"c' }), 'KEY="a\\nb\\"c"\n');
+test('Node reads back every value but those with a carriage return, or that need backslashes', () => {
+  const withoutSingle = fc.string({ unit: anyCharacter.filter((character) => !/['\r]/.test(character)) });
+  const withSingle = fc.string({ unit: anyCharacter.filter((character) => !/["$`\\\r]/.test(character)) });
+  fc.assert(
+    fc.property(listOf(fc.oneof(withoutSingle, withSingle)), (values) => {
+      const variables = named(values);
+      assert.deepEqual({ ...parseEnv(formatDotenv(variables)) }, variables);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test.each([
+  ['a certificate', '-----BEGIN-----\nMII/=\n-----END-----\n'],
+  ['JSON', '{"a":"b\\n$c`"}'],
+  ['a template', '$HOME $X $(id)'],
+  ['a sentence', "it's, on\ntwo lines"],
+])('%s is the same for a shell and for Node', (_, value) => {
+  const dotenv = formatDotenv({ VALUE: value, NEXT: '1' });
+  assert.deepEqual(readWithShell(dotenv, ['VALUE', 'NEXT']), { VALUE: value, NEXT: '1' });
+  assert.deepEqual({ ...parseEnv(dotenv) }, { VALUE: value, NEXT: '1' });
+});
+
+test('values are written bare, in single quotes, in double quotes, and with backslashes only if nothing else is left', () => {
+  const dotenv = formatDotenv({ A: 'x.y/z', B: 'a\n"b" $c \\n', C: "it's", D: `it's "$5"`, E: '' });
+  assert.equal(dotenv, `A=x.y/z\nB='a\n"b" $c \\n'\nC="it's"\nD="it's \\"\\$5\\""\nE=\n`);
 });
 
 test('the environment of a process is read from its NUL-separated form', () => {
