@@ -49,7 +49,8 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   checkTogether(options);
   const [file] = options.command ?? [];
   if (file !== undefined) await requireCommand(file, env.PATH ?? process.env.PATH);
-  if (options.detach === true && !isDetachedChild()) return await runDetached({ json: options.json === true });
+  if (options.detach === true && !isDetachedChild())
+    return await runDetached({ json: options.json === true, target: targetText });
 
   const log = laptopLog(options.debug === true);
   const report = sessionReporter({ json: options.json === true, command: options.command !== undefined });

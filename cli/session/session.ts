@@ -9,6 +9,7 @@ import { type Service, type WorkloadRef, workloadText } from '../kube/objects.ts
 import type { InstallRequest } from '../kube/plan.ts';
 import { waitForRollout } from '../kube/rollout.ts';
 import type { PortReport, Report } from '../ui/events.ts';
+import { clearPassingLine } from '../ui/passing-line.ts';
 import type { AgentTunnel } from './agent-tunnel.ts';
 import { Agents, podUsesInstall } from './agents.ts';
 import { atMost } from './backoff.ts';
@@ -242,6 +243,7 @@ export class Session {
     const { variables } = await tunnel.control.request('environment', {});
     if (envFile !== undefined) await writeEnvFile(envFile, { ...selectVariables(variables), ...env });
     if (command === undefined || leaving.isAsked) return;
+    clearPassingLine(); // the command may write before we hear that it runs
     const started = await Command.start(command, commandEnvironment(process.env, variables, env));
     this.#command = started;
     guardian.setCommand(started.pid);

@@ -1,4 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
+import { clearPassingLine } from './passing-line.ts';
 
 export interface PrintErrorOptions {
   readonly json: boolean;
@@ -13,6 +14,7 @@ export interface PrintErrorOptions {
  */
 export function printError(thrown: unknown, options: PrintErrorOptions): number {
   const error = asInterceptorError(thrown);
+  clearPassingLine();
   if (options.json) {
     const hint = error.hint === undefined ? {} : { hint: error.hint };
     const event = { event: 'error', code: error.code, message: error.message, ...hint, exitCode: error.exitCode };

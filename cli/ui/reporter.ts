@@ -1,10 +1,19 @@
 import type { PortReport, Report, SessionEvent } from './events.ts';
+import { clearPassingLine, type Out, showPassingLine } from './passing-line.ts';
 
 export interface ReporterOptions {
   readonly form: 'terminal' | 'plain' | 'json';
-  readonly out: { write(text: string): unknown };
+  readonly out: Out;
   /** For the terminal form: whether colours may be used (NO_COLOR, TERM=dumb). */
   readonly colour: boolean;
+  /** With --detach: the session is another process, which goes on. */
+  readonly background?: Background;
+}
+
+/** The session that --detach has started, and what it was started for. */
+export interface Background {
+  readonly pid: number;
+  readonly target: string;
 }
 
 /** Chooses the form: JSON lines with --json, ticks on a terminal, plain lines otherwise. */
@@ -13,25 +22,52 @@ export function reporterForm(json: boolean, out: { isTTY?: boolean }): ReporterO
   return out.isTTY === true ? 'terminal' : 'plain';
 }
 
-/** Makes the function every part of a session reports through. */
+/**
+ * Makes the function every part of a session reports through. On a terminal what only passes is overwritten by what
+ * follows, until the command has been started: from then on the cursor stands at the start of a line for its output.
+ */
 export function createReporter(options: ReporterOptions): Report {
   const { out } = options;
   if (options.form === 'json') return (event) => void out.write(`${JSON.stringify(event)}\n`);
   const terminal = options.form === 'terminal';
   const paint = (code: number, text: string): string => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  let passing = false; // a line that the next one overwrites
+  const seen: Mutable<Seen> = { ready: false, namespace: undefined, background: options.background };
+  const saidOnce = new Set<string>();
+  let shared = false; // with the command's output
   let last = '';
   return (event) => {
-    const line = describe(event);
+    const line = describe(event, seen);
+    if (event.event === 'found') seen.namespace = event.namespace;
+    if (event.event === 'ready') seen.ready = true;
+    if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
-    const text = `${terminal ? paint(line.colour, line.sign) : line.sign} ${line.text}`;
+    const sign = terminal ? paint(line.colour, line.sign) : line.sign;
+    const text = `${sign} ${line.text}`;
     if (text === last) return;
+    if (terminal && line.passing && !shared) {
+      showPassingLine(out, sign, line.text);
+    } else if (terminal && line.passing) {
+      if (line.progress || saidOnce.has(text)) return;
+      saidOnce.add(text);
+      out.write(`${text}\n`);
+    } else {
+      clearPassingLine();
+      out.write(`${text}\n`);
+    }
     last = text;
-    const erase = passing ? '\r\x1b[2K' : '';
-    passing = terminal && line.passing;
-    out.write(`${erase}${text}${passing ? '' : '\n'}`);
   };
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** What earlier events have told. */
+interface Seen {
+  readonly ready: boolean;
+  readonly namespace: string | undefined;
+  readonly background: Background | undefined;
+}
+
+const NOTHING_SEEN: Seen = { ready: false, namespace: undefined, background: undefined };
 
 interface Line {
   readonly sign: string;
@@ -39,14 +75,18 @@ interface Line {
   readonly text: string;
   /** Replaced by the next line on a terminal. */
   readonly passing: boolean;
+  /** A passing line that says no more than how far it is: nothing to keep between the command's output. */
+  readonly progress: boolean;
 }
 
-const tick = (text: string): Line => ({ sign: '✓', colour: 32, text, passing: false });
-const note = (text: string): Line => ({ sign: '!', colour: 33, text, passing: false });
-const wait = (text: string): Line => ({ sign: '…', colour: 36, text, passing: true });
+const stays = { passing: false, progress: false };
+const tick = (text: string): Line => ({ sign: '✓', colour: 32, text, ...stays });
+const note = (text: string): Line => ({ sign: '!', colour: 33, text, ...stays });
+const wait = (text: string): Line => ({ sign: '…', colour: 36, text, passing: true, progress: false });
+const progress = (text: string): Line => ({ ...wait(text), progress: true });
 
 /** The line of one event for people, or undefined where it is only for scripts. */
-export function describe(event: SessionEvent): Line | undefined {
+export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line | undefined {
   switch (event.event) {
     case 'found': {
       const via = event.service === undefined ? '' : ` behind service/${event.service}`;
@@ -63,15 +103,18 @@ export function describe(event: SessionEvent): Line | undefined {
     case 'rollout': {
       if (event.ready >= event.wanted && event.waitingFor === undefined)
         return tick(`rolled out ${event.ready}/${event.wanted}`);
-      const why = event.waitingFor === undefined ? '' : `: ${event.waitingFor}`;
-      return wait(`rolling out ${event.ready}/${event.wanted}${why}`);
+      const far = `rolling out ${event.ready}/${event.wanted}`;
+      return event.waitingFor === undefined ? progress(far) : wait(`${far}: ${event.waitingFor}`);
     }
     case 'waiting':
       return wait(`waiting for ${event.for}`);
-    case 'connected':
+    case 'connected': {
+      const far = `${event.connected}/${event.wanted}`;
+      if (seen.ready) return tick(`connected to pod/${event.pod}: ${far} (${event.carrier})`);
       return event.connected >= event.wanted
-        ? tick(`connected ${event.connected}/${event.wanted} (${event.carrier})`)
-        : wait(`connected ${event.connected}/${event.wanted}`);
+        ? tick(`connected ${far} (${event.carrier})`)
+        : progress(`connected ${far}`);
+    }
     case 'disconnected':
       return note(`lost the tunnel to pod/${event.pod} (${event.reason}); the app answers there, dialling again`);
     case 'retargeted':
@@ -81,31 +124,39 @@ export function describe(event: SessionEvent): Line | undefined {
     case 'listening':
       return tick(`process listens on ${event.address}`);
     case 'not-listening':
-      return note(`nothing listens on ${event.address}: the app answers until it does`);
+      if (seen.background !== undefined)
+        return tick(inBackground(seen.background, `: the app answers until something listens on ${event.address}`));
+      return note(`nothing listens on ${event.address}: the app answers until something does`);
     case 'proved':
       return tick(`proved: port ${event.servicePort} through the Service, from ${plural(event.from, 'pod')}`);
     case 'ready': {
       const name = event.service === undefined ? event.workload : `service/${event.service}`;
       const routes = event.ports.map(describePort).join(', ');
-      return tick(
-        `ready in ${(event.elapsedMs / 1000).toFixed(1)} s: ${name} ${routes}  (Ctrl-C or intercept leave ends)`,
-      );
+      const time = `${(event.elapsedMs / 1000).toFixed(1)} s`;
+      const end = seen.background === undefined ? 'Ctrl-C or intercept leave ends' : inBackground(seen.background);
+      return tick(`ready in ${time}: ${name} ${routes}  (${end})`);
     }
     case 'request':
       return {
         sign: '→',
         colour: 36,
         text: `${event.method} ${event.path} ${event.status ?? 'failed'} ${event.ms} ms`,
-        passing: false,
+        ...stays,
       };
     case 'leaving':
-      return wait(`leaving: ${event.reason}`);
+      // Whoever typed Ctrl-C knows.
+      return { ...progress(`leaving: ${event.reason}`), passing: event.reason === 'Ctrl-C' };
     case 'restoring':
-      return wait(`restoring: ${event.step}`);
+      return /^pods \d+\/\d+$/.test(event.step)
+        ? progress(`restoring: ${event.step}`)
+        : wait(`restoring: ${event.step}`);
     case 'restored':
       return tick(`restored ${event.workload}`);
-    case 'agent-kept':
-      return tick(`agent stays in ${event.workload} (${event.reason}); the app answers`);
+    case 'agent-kept': {
+      const where = seen.namespace === undefined ? '' : ` -n ${seen.namespace}`;
+      const remove = event.reason === '--keep-agent' ? `; intercept leave ${event.workload}${where} removes it` : '';
+      return tick(`agent stays in ${event.workload} (${event.reason}); the app answers${remove}`);
+    }
     case 'plan': // printed on stdout as it is
     case 'error':
       return undefined; // main.ts prints errors for people
@@ -117,6 +168,10 @@ export function describe(event: SessionEvent): Line | undefined {
 export function describePort(port: PortReport): string {
   const from = port.servicePort === undefined ? `port ${port.appPort}` : `:${port.servicePort}`;
   return `${from} → ${port.local}`;
+}
+
+function inBackground({ pid, target }: Background, meanwhile = ''): string {
+  return `in the background (pid ${pid})${meanwhile}; intercept leave ${target} ends it`;
 }
 
 function plural(count: number, noun: string): string {

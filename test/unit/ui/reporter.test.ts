@@ -1,24 +1,37 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
-import { createReporter, reporterForm } from '../../../cli/ui/reporter.ts';
+import { clearPassingLine } from '../../../cli/ui/passing-line.ts';
+import { type Background, createReporter, reporterForm } from '../../../cli/ui/reporter.ts';
 import { formatAge, formatTable } from '../../../cli/ui/table.ts';
 
-function collect(form: 'terminal' | 'plain' | 'json'): {
-  report: ReturnType<typeof createReporter>;
-  text: () => string;
-} {
+type Options = Parameters<typeof createReporter>[0];
+
+function collect(
+  form: Options['form'],
+  extra: { background?: Background; columns?: number } = {},
+): { report: ReturnType<typeof createReporter>; text: () => string; out: { columns?: number | undefined } } {
   let text = '';
-  const report = createReporter({
-    form,
-    out: {
-      write: (chunk) => {
-        text += chunk;
-      },
+  const out: Options['out'] & { columns?: number | undefined } = {
+    columns: extra.columns,
+    write: (chunk) => {
+      text += chunk;
     },
-    colour: false,
-  });
-  return { report, text: () => text };
+  };
+  const background = extra.background === undefined ? {} : { background: extra.background };
+  return { report: createReporter({ form, out, colour: false, ...background }), text: () => text, out };
 }
+
+const PORTS = [{ local: '127.0.0.1:3000', servicePort: 80, servicePortName: undefined, appPort: 8080 }];
+const READY = {
+  event: 'ready',
+  namespace: 'shop',
+  workload: 'deployment/web',
+  service: 'web',
+  ports: PORTS,
+  pods: 2,
+  elapsedMs: 6321,
+} as const;
+const ERASE = '\r\x1b[2K';
 
 test('JSON lines hold each event as it is', () => {
   const { report, text } = collect('json');
@@ -39,6 +52,102 @@ test('on a terminal what passes is overwritten by what follows', () => {
   report({ event: 'rollout', ready: 1, wanted: 2 });
   report({ event: 'rollout', ready: 2, wanted: 2 });
   assert.equal(text(), '… rolling out 1/2\r\x1b[2K✓ rolled out 2/2\n');
+});
+
+test('a passing line longer than the terminal is cut to one row, whatever its width is by then', () => {
+  const { report, text, out } = collect('terminal', { columns: 20 });
+  report({ event: 'waiting', for: 'a pod that\npulls its image\x1b[31m' });
+  assert.equal(text(), '… waiting for a po…');
+  out.columns = 30;
+  report({ event: 'waiting', for: 'another pod that pulls' });
+  assert.equal(text(), `… waiting for a po…${ERASE}… waiting for another pod th…`);
+  assert.equal([...'… waiting for another pod th…'].length, 29);
+});
+
+test('a passing line that a narrower terminal has wrapped is left whole', () => {
+  const { report, text, out } = collect('terminal', { columns: 60 });
+  report({ event: 'waiting', for: 'a pod that pulls its image' });
+  out.columns = 20;
+  report({ event: 'recovered', workload: 'deployment/web', namespace: 'shop' });
+  assert.match(text(), /^… waiting for a pod that pulls its image\n✓ restored /);
+});
+
+test('a terminal that tells no width has 80 columns', () => {
+  const { report, text } = collect('terminal', { columns: 0 });
+  report({ event: 'waiting', for: 'x'.repeat(100) });
+  assert.equal([...text()].length, 79);
+  clearPassingLine();
+});
+
+test('what writes to the terminal by itself clears the passing line once', () => {
+  const { report, text } = collect('terminal');
+  report({ event: 'rollout', ready: 1, wanted: 2 });
+  clearPassingLine();
+  clearPassingLine();
+  report({ event: 'rollout', ready: 2, wanted: 2 });
+  assert.equal(text(), `… rolling out 1/2${ERASE}✓ rolled out 2/2\n`);
+});
+
+test('once the command runs only whole lines are written, each reason once and no mere progress', () => {
+  const { report, text } = collect('terminal');
+  report({ event: 'rollout', ready: 0, wanted: 2 });
+  report({ event: 'command-started', pid: 7 });
+  report({ event: 'rollout', ready: 1, wanted: 2 });
+  report({ event: 'connected', pod: 'web-1', connected: 1, wanted: 2, carrier: 'proxy' });
+  report({ event: 'waiting', for: 'the command to listen on 127.0.0.1:3000' });
+  report({ event: 'rollout', ready: 1, wanted: 2, waitingFor: 'pod/web-2: Pulling' });
+  report({ event: 'waiting', for: 'the command to listen on 127.0.0.1:3000' });
+  report({ event: 'leaving', reason: 'Ctrl-C' });
+  report({ event: 'restoring', step: 'pod template' });
+  report({ event: 'restoring', step: 'pods 1/2' });
+  assert.equal(
+    text(),
+    `… rolling out 0/2${ERASE}✓ command started (pid 7)\n` +
+      '… waiting for the command to listen on 127.0.0.1:3000\n' +
+      '… rolling out 1/2: pod/web-2: Pulling\n' +
+      '… restoring: pod template\n',
+  );
+});
+
+test('why a session ends stays to be read, unless it was Ctrl-C', () => {
+  const { report, text } = collect('terminal');
+  report({ event: 'leaving', reason: 'the command exited with code 7' });
+  report({ event: 'restored', workload: 'deployment/web' });
+  assert.equal(text(), '… leaving: the command exited with code 7\n✓ restored deployment/web\n');
+  const typed = collect('terminal');
+  typed.report({ event: 'leaving', reason: 'Ctrl-C' });
+  typed.report({ event: 'restored', workload: 'deployment/web' });
+  assert.equal(typed.text(), `… leaving: Ctrl-C${ERASE}✓ restored deployment/web\n`);
+});
+
+test('the ready line says how to end the session: here, or in the background', () => {
+  const here = collect('plain');
+  here.report(READY);
+  assert.equal(here.text(), '✓ ready in 6.3 s: service/web :80 → 127.0.0.1:3000  (Ctrl-C or intercept leave ends)\n');
+  const there = collect('plain', { background: { pid: 41, target: 'deploy/web' } });
+  there.report(READY);
+  assert.match(there.text(), /\(in the background \(pid 41\); intercept leave deploy\/web ends it\)\n$/);
+  const waits = collect('plain', { background: { pid: 41, target: 'web' } });
+  waits.report({ event: 'not-listening', address: '127.0.0.1:3000' });
+  assert.equal(
+    waits.text(),
+    '✓ in the background (pid 41): the app answers until something listens on 127.0.0.1:3000; intercept leave web ends it\n',
+  );
+});
+
+test('a pod that is connected once the session is ready is named', () => {
+  const { report, text } = collect('plain');
+  report({ event: 'connected', pod: 'web-1', connected: 1, wanted: 1, carrier: 'proxy' });
+  report(READY);
+  report({ event: 'connected', pod: 'web-2', connected: 2, wanted: 2, carrier: 'proxy' });
+  assert.match(text(), /^✓ connected 1\/1 \(proxy\)\n.*\n✓ connected to pod\/web-2: 2\/2 \(proxy\)\n$/);
+});
+
+test('an agent that stays by --keep-agent can be removed with the command that is shown', () => {
+  const { report, text } = collect('plain');
+  report({ event: 'found', namespace: 'shop', workload: 'deployment/web', service: 'web', ports: PORTS, pods: 1 });
+  report({ event: 'agent-kept', workload: 'deployment/web', reason: '--keep-agent' });
+  assert.match(text(), /; the app answers; intercept leave deployment\/web -n shop removes it\n$/);
 });
 
 test('the form follows --json and the terminal', () => {
