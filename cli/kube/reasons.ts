@@ -115,15 +115,23 @@ export interface EventView {
   readonly reason?: string;
   readonly message?: string;
   readonly count?: number;
+  /** `fieldPath`: `spec.containers{app}` where it is about one container of the pod. */
+  readonly involvedObject?: { readonly uid?: string; readonly fieldPath?: string };
 }
+
+/** The kubelet has not read a new Secret or ConfigMap yet: an ordinary step of starting, tried again within a second. */
+const NOT_READ_YET = /failed to sync (secret|configmap) cache: timed out waiting for the condition/;
 
 /**
  * What a warning event says. A refusal to create pods (quota, limit range, pod security, webhook) is definite; mounts and
- * scheduling are tried again by the cluster. Pure.
+ * scheduling are tried again by the cluster. It is about the pod unless the event itself names a container. Pure.
+ * @returns undefined for what says nothing: no warning, or an ordinary step of starting
  */
 export function eventProblem(event: EventView): Problem | undefined {
   if (event.type !== 'Warning') return undefined;
   const message = event.message ?? '';
+  if (event.reason === 'FailedMount' && NOT_READ_YET.test(message)) return undefined;
+  const container = /^spec\.(?:initC|c)ontainers\{(.+)\}$/.exec(event.involvedObject?.fieldPath ?? '')?.[1];
   switch (event.reason) {
     case 'FailedCreate':
       // "object is being deleted" and conflicts of a StatefulSet's pod names pass by themselves
@@ -139,7 +147,7 @@ export function eventProblem(event: EventView): Problem | undefined {
     case 'Unhealthy':
     case 'BackOff':
     case 'Evicted':
-      return problem('waiting', event.reason, message);
+      return problem('waiting', event.reason, message, container);
     default:
       return undefined;
   }

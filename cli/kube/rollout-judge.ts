@@ -113,7 +113,7 @@ function withEvent(problem: Problem, event: Problem | undefined): Problem {
   const silent = ['ContainerCreating', 'PodInitializing', 'Pending', 'NotReady', 'ContainersNotReady'].includes(
     problem.reason,
   );
-  return silent ? { ...event, container: problem.container } : problem;
+  return silent ? event : problem;
 }
 
 function isOwned(state: RolloutState, workload: Workload, pod: Pod): boolean {

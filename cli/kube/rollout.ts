@@ -41,9 +41,7 @@ export const DEFAULT_ROLLOUT_DEADLINE_MS = 10 * 60_000;
 export const UNSCHEDULABLE_FAILS_AFTER_MS = 60_000;
 const TICK_MS = 1_000;
 
-interface KubeEvent extends KubeObject, EventView {
-  involvedObject?: { uid?: string };
-}
+type KubeEvent = KubeObject & EventView;
 
 /**
  * Waits until every wanted pod runs the workload's present template, is ready, and no pod of an older one is left to serve.

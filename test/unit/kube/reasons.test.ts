@@ -137,3 +137,24 @@ test('events that are no warnings, or of no matter, say nothing', () => {
   assert.equal(eventProblem({ type: 'Warning', reason: 'Whatever', message: 'x' }), undefined);
   assert.equal(eventProblem({ type: 'Warning', reason: 'FailedMount', message: 'x' })?.severity, 'waiting');
 });
+
+test('a Secret or ConfigMap that the kubelet has not read yet is no matter, one that is not there is', () => {
+  const mount = (message: string): string | undefined =>
+    eventProblem({ type: 'Warning', reason: 'FailedMount', message })?.message;
+  for (const kind of ['secret', 'configmap'])
+    assert.equal(
+      mount(
+        `MountVolume.SetUp failed for volume "v" : failed to sync ${kind} cache: timed out waiting for the condition`,
+      ),
+      undefined,
+    );
+  assert.match(mount('MountVolume.SetUp failed for volume "v" : secret "s" not found') ?? '', /not found/);
+  assert.match(mount('Unable to attach or mount volumes: timed out waiting for the condition') ?? '', /Unable/);
+});
+
+test('an event is about the pod, or the container that it names', () => {
+  const event = { type: 'Warning', reason: 'Unhealthy', message: 'Readiness probe failed' };
+  assert.equal(eventProblem(event)?.container, undefined);
+  for (const fieldPath of ['spec.containers{app}', 'spec.initContainers{app}'])
+    assert.equal(eventProblem({ ...event, involvedObject: { fieldPath } })?.container, 'app');
+});

@@ -166,19 +166,14 @@ describe('a StatefulSet', () => {
   });
 });
 
-test('an event says why a container is not created, and nothing once it is', () => {
-  const waiting = state(
-    'Deployment',
-    { replicas: 2, updatedReplicas: 1 },
-    [podOf('c', 'new', false)],
-    [replicaSet('new', '2')],
-  );
-  waiting.eventProblems.set('c', {
-    severity: 'waiting',
-    reason: 'FailedMount',
-    message: 'no such volume',
-    container: undefined,
-    exitCode: undefined,
-  });
+test('an event says why a container is not created, and is not put down to a container', () => {
+  const pod = podOf('c', 'new', false);
+  const created = { name: 'app', ready: false, state: { waiting: { reason: 'ContainerCreating' } } };
+  pod.status = { phase: 'Pending', conditions: [], containerStatuses: [created] };
+  const waiting = state('Deployment', { replicas: 2, updatedReplicas: 1 }, [pod], [replicaSet('new', '2')]);
+  const event = { severity: 'waiting', reason: 'FailedMount', message: 'no such volume' } as const;
+  waiting.eventProblems.set('c', { ...event, container: undefined, exitCode: undefined });
   assert.equal(judgeRollout(waiting).waitingFor, 'c: FailedMount: no such volume');
+  created.state.waiting.reason = 'CrashLoopBackOff';
+  assert.equal(judgeRollout(waiting).waitingFor, 'c: container app: CrashLoopBackOff');
 });
