@@ -13,6 +13,7 @@ import { readAgentCode } from '../session/agent-code.ts';
 import type { TunnelOption } from '../session/carriers.ts';
 import { requireCommand } from '../session/command.ts';
 import { isDetachedChild, runDetached, sessionReporter } from '../session/detach.ts';
+import { requireEnvFile } from '../session/env-file.ts';
 import { parseEnvOption } from '../session/environment.ts';
 import { newIdentity } from '../session/identity.ts';
 import { parseToOption } from '../session/listening.ts';
@@ -47,6 +48,8 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   const env = Object.fromEntries((options.env ?? []).map(parseEnvOption));
   const listenTimeoutMs = parseSeconds('--listen-timeout', options.listenTimeout) * 1000;
   checkTogether(options);
+  const envFile = options.envFile === undefined ? undefined : resolve(options.envFile);
+  if (envFile !== undefined) await requireEnvFile(envFile);
   const [file] = options.command ?? [];
   if (file !== undefined) await requireCommand(file, env.PATH ?? process.env.PATH);
   if (options.detach === true && !isDetachedChild())
@@ -102,7 +105,7 @@ export async function intercept(targetText: string, options: InterceptOptions): 
       tunnel: options.tunnel,
       command: options.command,
       env,
-      envFile: options.envFile,
+      envFile,
       keepAgent: options.keepAgent === true,
       listenTimeoutMs,
       startedAt: performance.now() - process.uptime() * 1000,

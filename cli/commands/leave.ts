@@ -10,7 +10,7 @@ import { pause } from '../session/backoff.ts';
 import { askSession } from '../session/control-socket.ts';
 import { handBack, restoreFailed } from '../session/hand-back.ts';
 import { newIdentity, whoIs } from '../session/identity.ts';
-import { recoverAbandoned } from '../session/recover.ts';
+import { recoverAbandoned, removeLeftEnvFiles } from '../session/recover.ts';
 import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } from '../session/state-files.ts';
 import type { Report } from '../ui/events.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
@@ -37,6 +37,7 @@ export async function leave(targetText: string | undefined, options: LeaveOption
   const form = reporterForm(options.json === true, process.stderr);
   const out = options.json === true ? process.stdout : process.stderr;
   const report = createReporter({ form, out, colour: process.env.NO_COLOR === undefined });
+  await removeLeftEnvFiles();
   if (options.all === true) return await leaveAll(options, report);
   return await leaveOne(targetText ?? (await onlySession()), options, report);
 }

@@ -11,6 +11,8 @@ export interface GuardianTask {
   readonly workloadName: string;
   readonly keepAgent: boolean;
   readonly socket: string;
+  /** Absolute path of --env-file; it is removed only if the session has written it. */
+  readonly envFile: string | undefined;
   /** The workload's uid: one that was deleted and made anew is not ours to touch. */
   readonly workloadUid: string;
 }
@@ -22,7 +24,7 @@ export type GuardianMessage =
 
 /**
  * A small process in a session of its own that outlives a kill -9 of the interceptor: when its standard input ends
- * without `done`, it ends the command and restores the cluster.
+ * without `done`, it ends the command, removes the --env-file and restores the cluster.
  */
 export class Guardian {
   readonly #child: ChildProcess;

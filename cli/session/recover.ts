@@ -6,6 +6,7 @@ import { type FoundInstall, findInstalls } from '../kube/inventory.ts';
 import { type WorkloadRef, workloadText } from '../kube/objects.ts';
 import type { Report } from '../ui/events.ts';
 import { askAgents } from './ask-agent.ts';
+import { removeEnvFile } from './env-file.ts';
 import { handBack, otherHolders, readWorkload } from './hand-back.ts';
 import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } from './state-files.ts';
 
@@ -19,6 +20,12 @@ export async function deadSessions(): Promise<SessionRecord[]> {
   const records = await readSessionRecords();
   const alive = await Promise.all(records.map(isAlive));
   return records.filter((_, index) => !alive[index]);
+}
+
+/** Removes the pods' environments that sessions of this laptop left in files: they were killed with their guardian. */
+export async function removeLeftEnvFiles(): Promise<void> {
+  for (const { envFile, sessionId } of await deadSessions())
+    if (envFile !== undefined) await removeEnvFile(envFile, sessionId).catch(() => {}); // the folder is read-only now
 }
 
 /**

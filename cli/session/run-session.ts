@@ -3,7 +3,7 @@ import { atMost } from './backoff.ts';
 import { listenControlSocket } from './control-socket.ts';
 import { Guardian } from './guardian.ts';
 import { Leaving } from './leaving.ts';
-import { deadSessions, recoverAbandoned } from './recover.ts';
+import { deadSessions, recoverAbandoned, removeLeftEnvFiles } from './recover.ts';
 import { Session, type SessionOptions } from './session.ts';
 import {
   controlSocketPath,
@@ -35,6 +35,7 @@ export async function runSession(
 ): Promise<number> {
   const { client, identity, ref, report, log } = options;
   const dead = (await deadSessions()).filter((gone) => sameWorkload(gone, ref, client.access.server));
+  await removeLeftEnvFiles();
   const record = await makeRecord(options, origin);
   const leaving = new Leaving();
   const stopSignals = leaving.handleSignals(log);
@@ -48,6 +49,7 @@ export async function runSession(
     workloadUid: origin.workloadUid,
     keepAgent: options.keepAgent,
     socket: record.socket,
+    envFile: record.envFile,
   });
   const replaces = dead.map(({ sessionId }) => sessionId);
   const session = new Session({ ...options, replaces, leaving, guardian });
@@ -69,7 +71,7 @@ export async function runSession(
 }
 
 async function makeRecord(
-  { client, identity, ref, service, ports }: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
+  { client, identity, ref, service, ports, envFile }: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
   origin: SessionOrigin,
 ): Promise<SessionRecord> {
   return {
@@ -87,6 +89,7 @@ async function makeRecord(
     service: service.metadata.name,
     ports: ports(async () => {}).map((port) => port.describe),
     socket: await controlSocketPath(identity.sessionId),
+    envFile,
   };
 }
 

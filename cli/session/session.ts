@@ -1,4 +1,4 @@
-import { InterceptorError } from '../../src/errors.ts';
+import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { AgentStatus, SessionIdentity } from '../../src/protocol/control.ts';
 import { TaskGroup } from '../../src/task-group.ts';
@@ -46,6 +46,7 @@ export interface SessionOptions {
   readonly tunnel: TunnelOption;
   readonly command: readonly string[] | undefined;
   readonly env: Readonly<Record<string, string>>;
+  /** Absolute path. */
   readonly envFile: string | undefined;
   readonly keepAgent: boolean;
   readonly listenTimeoutMs: number;
@@ -238,10 +239,12 @@ export class Session {
   }
 
   async #startCommand(tunnel: AgentTunnel): Promise<void> {
-    const { command, env, envFile, report, leaving, guardian } = this.#options;
+    const { command, env, envFile, identity, report, leaving, guardian } = this.#options;
     if (command === undefined && envFile === undefined) return;
     const { variables } = await tunnel.control.request('environment', {});
-    if (envFile !== undefined) await writeEnvFile(envFile, { ...selectVariables(variables), ...env });
+    if (leaving.isAsked) return; // a file written from now on would stay
+    if (envFile !== undefined)
+      await writeEnvFile(envFile, identity.sessionId, { ...selectVariables(variables), ...env });
     if (command === undefined || leaving.isAsked) return;
     clearPassingLine(); // the command may write before we hear that it runs
     const started = await Command.start(command, commandEnvironment(process.env, variables, env));
@@ -304,7 +307,7 @@ export class Session {
   }
 
   async #end(leave: Leave): Promise<CommandEnd | undefined> {
-    const { report, leaving, guardian, envFile } = this.#options;
+    const { report, leaving, guardian, envFile, identity } = this.#options;
     this.#state = 'leaving';
     this.#waitingFor = undefined;
     if (leave.error === undefined) report({ event: 'leaving', reason: leave.reason });
@@ -322,7 +325,10 @@ export class Session {
     await this.#agents?.close();
     await Promise.all(this.#ports.map((port) => port.close()));
     await this.#tasks.close();
-    if (envFile !== undefined) await removeEnvFile(envFile);
+    if (envFile !== undefined)
+      await removeEnvFile(envFile, identity.sessionId).catch((error: unknown) =>
+        report({ event: 'warning', message: `${envFile} could not be removed: ${errorText(error)}` }),
+      );
     try {
       await this.#handBack(leave, statuses);
       guardian.done();

@@ -21,6 +21,8 @@ export interface SessionRecord {
   readonly service: string | undefined;
   readonly ports: readonly PortReport[];
   readonly socket: string;
+  /** Absolute path of --env-file. */
+  readonly envFile: string | undefined;
 }
 
 /** `$XDG_STATE_HOME/kube-intercept`, by default below ~/.local/state (XDG Base Directory 0.8). */

@@ -7,6 +7,7 @@ import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import type { WorkloadKind } from '../kube/objects.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { kill } from './command.ts';
+import { removeEnvFile } from './env-file.ts';
 import type { GuardianTask } from './guardian.ts';
 import { handBack, readWorkload } from './hand-back.ts';
 import { newIdentity } from './identity.ts';
@@ -21,6 +22,7 @@ const COMMAND_POLL_MS = 200;
 /** What the guardian does for a session that is gone: ends its command, restores its workload, removes its files. */
 export async function takeOver(task: GuardianTask, commandPid: number | undefined): Promise<void> {
   const commandEnded = commandPid === undefined ? undefined : endCommand(commandPid);
+  if (task.envFile !== undefined) await removeEnvFile(task.envFile, task.sessionId).catch(() => {}); // a read-only folder
   await privateFolder(stateFolder());
   const file = join(stateFolder(), 'guardian.log');
   const lines: string[] = [];

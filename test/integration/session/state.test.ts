@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { askSession, listenControlSocket } from '../../../cli/session/control-socket.ts';
-import { removeEnvFile, writeEnvFile } from '../../../cli/session/env-file.ts';
 import {
   controlSocketPath,
   isAlive,
@@ -15,7 +14,6 @@ import {
   type SessionRecord,
   writeSessionRecord,
 } from '../../../cli/session/state-files.ts';
-import { InterceptorError } from '../../../src/errors.ts';
 
 let folder: string;
 const before = process.env.XDG_STATE_HOME;
@@ -45,6 +43,7 @@ async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecor
     service: 'web',
     ports: [],
     socket: join(folder, 'abc.sock'),
+    envFile: undefined,
     ...fields,
   };
 }
@@ -104,17 +103,4 @@ test('closing the socket ends connections that say nothing', async () => {
   const closed = new Promise((resolve) => socket.on('error', () => {}).once('close', resolve));
   await control.close();
   await closed;
-});
-
-test('an environment file is 0600, is written anew by us and never over somebody else’s', async () => {
-  const path = join(folder, '.env');
-  await writeEnvFile(path, { A: '1' });
-  assert.equal(await mode(path), '600');
-  await writeEnvFile(path, { A: '2' });
-  await removeEnvFile(path);
-  await writeFile(path, 'MINE=1\n');
-  await assert.rejects(
-    writeEnvFile(path, { A: '3' }),
-    (error) => error instanceof InterceptorError && error.code === 'USAGE_BAD_OPTION' && /not ours/.test(error.message),
-  );
 });

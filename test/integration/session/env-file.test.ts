@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'vitest';
+import { removeEnvFile, requireEnvFile, writeEnvFile } from '../../../cli/session/env-file.ts';
+import type { GuardianMessage } from '../../../cli/session/guardian.ts';
+import { removeLeftEnvFiles } from '../../../cli/session/recover.ts';
+import { processStart, type SessionRecord, writeSessionRecord } from '../../../cli/session/state-files.ts';
+import { InterceptorError } from '../../../src/errors.ts';
+import { waitFor } from '../../cluster/exec.ts';
+
+let folder: string;
+let path: string;
+const before = process.env.XDG_STATE_HOME;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
+  path = join(folder, '.env');
+  process.env.XDG_STATE_HOME = folder;
+});
+afterEach(async () => {
+  if (before === undefined) delete process.env.XDG_STATE_HOME;
+  else process.env.XDG_STATE_HOME = before;
+  await rm(folder, { recursive: true, force: true });
+});
+
+const exists = async (file: string): Promise<boolean> =>
+  await stat(file).then(
+    () => true,
+    () => false, // ENOENT
+  );
+
+test('an environment file is 0600, is written anew by a later session, and removed by the one that wrote it last', async () => {
+  await writeEnvFile(path, 'first', { A: '1' });
+  assert.equal(((await stat(path)).mode & 0o777).toString(8), '600');
+  await writeEnvFile(path, 'second', { A: '2' });
+  await removeEnvFile(path, 'first');
+  assert.match(await readFile(path, 'utf8'), /^# .*\nA=2\n$/);
+  await removeEnvFile(path, 'second');
+  assert.equal(await exists(path), false);
+  await removeEnvFile(path, 'second'); // gone already
+});
+
+test('a file of the user’s own is never written over and never removed, nor what a link of theirs points to', async () => {
+  await writeFile(path, 'MINE=1\n');
+  const link = join(folder, 'link');
+  await symlink(path, link);
+  for (const file of [path, link]) {
+    await assert.rejects(
+      writeEnvFile(file, 'abc', { A: '3' }),
+      (error) =>
+        error instanceof InterceptorError &&
+        error.code === 'USAGE_BAD_OPTION' &&
+        error.hint === 'name a file that does not exist yet',
+    );
+    await removeEnvFile(file, 'abc');
+    assert.equal(await readFile(file, 'utf8'), 'MINE=1\n');
+  }
+});
+
+test('a file that the user has made their own while the session ran stays', async () => {
+  await writeEnvFile(path, 'abc', { A: '1' });
+  await writeFile(path, 'MINE=1\n');
+  await removeEnvFile(path, 'abc');
+  assert.equal(await readFile(path, 'utf8'), 'MINE=1\n');
+});
+
+test.each([
+  [
+    'in a folder that is not there',
+    'none/.env',
+    /there is no folder \S+\/none$/,
+    /^make it first: mkdir -p \S+\/none$/,
+  ],
+  ['below a file', 'file/.env', /there is no folder \S+\/file$/, /mkdir/],
+  ['that is a folder', 'sub', /it is a folder/, /^name a file in it: --env-file \S+\/sub\/\.env$/],
+  ['that exists', 'file', /exists and is not ours/, /^name a file that does not exist yet$/],
+])('a file %s is refused before anything is done, with the hint that fits', async (_, name, message, hint) => {
+  await mkdir(join(folder, 'sub'));
+  await writeFile(join(folder, 'file'), 'x\n');
+  await assert.rejects(requireEnvFile(join(folder, name)), (error) => {
+    assert.ok(error instanceof InterceptorError && error.code === 'USAGE_BAD_OPTION');
+    assert.match(error.message, message);
+    assert.match(error.hint ?? '', hint);
+    return true;
+  });
+});
+
+test('a file that is absent or ours may be named, and is not touched by the check', async () => {
+  await requireEnvFile(path);
+  assert.equal(await exists(path), false);
+  await writeEnvFile(path, 'abc', { A: '1' });
+  await requireEnvFile(path);
+  assert.match(await readFile(path, 'utf8'), /A=1/);
+});
+
+test('the next command removes the environment file of a session that is gone, not that of a live one', async () => {
+  const live = join(folder, 'live.env');
+  const fields = { startedAtMs: 1, context: 'test', kubeconfig: undefined, server: 'https://x', namespace: 'shop' };
+  const workload = { target: 'web', workloadKind: 'Deployment', workloadName: 'web', service: 'web', ports: [] };
+  const socket = join(folder, 'x.sock');
+  const record: SessionRecord = {
+    ...fields,
+    ...workload,
+    socket,
+    sessionId: 'live',
+    pid: process.pid,
+    processStart: await processStart(process.pid),
+    envFile: live,
+  };
+  await writeSessionRecord(record);
+  await writeSessionRecord({ ...record, sessionId: 'dead', processStart: '1', envFile: path });
+  await writeEnvFile(live, 'live', { A: '1' });
+  await writeEnvFile(path, 'dead', { A: '1' });
+  await removeLeftEnvFiles();
+  assert.deepEqual([await exists(live), await exists(path)], [true, false]);
+});
+
+test('the guardian removes the environment file as soon as its session is gone, before it reaches the cluster', async () => {
+  await writeEnvFile(path, 'abc', { A: '1' });
+  const script = new URL('../../../cli/session/guardian-main.ts', import.meta.url).pathname;
+  const guardian = spawn(process.execPath, ['--import', 'tsx', script], { stdio: ['pipe', 'ignore', 'inherit'] });
+  try {
+    const message: GuardianMessage = {
+      type: 'task',
+      task: {
+        sessionId: 'abc',
+        kubeconfig: join(folder, 'no-kubeconfig'),
+        context: 'none',
+        namespace: 'shop',
+        workloadKind: 'Deployment',
+        workloadName: 'web',
+        workloadUid: 'uid',
+        keepAgent: false,
+        socket: join(folder, 'x.sock'),
+        envFile: path,
+      },
+    };
+    guardian.stdin.end(`${JSON.stringify(message)}\n`);
+    await waitFor(async () => ((await exists(path)) ? undefined : true), {
+      timeoutMs: 20_000,
+      onTimeout: () => new Error('the file is still there'),
+    });
+  } finally {
+    guardian.kill('SIGKILL');
+  }
+}, 30_000);
