@@ -38,6 +38,16 @@ export function readRetarget(service: Service): RetargetRecord | undefined {
   }
 }
 
+/** What the annotation's text is about, of a workload or a Service; undefined where it cannot be read. */
+export function recordSummary(text: string): { installId: string; changes: number } | undefined {
+  try {
+    const { installId, changes } = parseObject(text);
+    return { installId: stringOf(installId, 'installId'), changes: parseChanges(changes).length };
+  } catch {
+    return undefined; // a newer version's, or not ours
+  }
+}
+
 /** The workload as it is without our agent: all changes of its annotation, which is one of them, taken back. */
 export function originalWorkload(workload: Workload): Workload {
   const install = readInstall(workload);

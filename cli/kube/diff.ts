@@ -1,45 +1,82 @@
 import { codeConfigMap, credentialsSecret } from './agent-objects.ts';
+import { readInstall, readRetarget, recordSummary } from './annotation.ts';
+import { changeWords } from './change-words.ts';
 import type { KubeObject } from './client-types.ts';
 import { unifiedDiff } from './line-diff.ts';
+import { INTERCEPT_ANNOTATION } from './names.ts';
 import { workloadText } from './objects.ts';
 import type { InstallPlan } from './plan.ts';
 import { yamlLines } from './yaml-text.ts';
 
 const REDACTED = 'redacted: made at install';
+/** kubectl apply's own copy of the manifest: long, and not changed by us. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
-/** The text of --dry-run: one unified diff per object; code elided, secret values redacted. Pure. */
+/**
+ * The text of --dry-run: for every object a line that says in words what changes, and a unified diff. Elided: the agent's code,
+ * the content of our own annotation; redacted: secret values. Pure.
+ */
 export function planDiff(plan: InstallPlan): string {
-  const { workload, service, record } = plan;
+  const { workload, record } = plan;
   if (plan.action === 'reuse')
-    return `# the agent is there already: no change of the workload\n${service === undefined ? '' : changedDiff(service.before, service.after)}`;
+    return `# ${textOf(workload.before)}: no change, the agent is there already\n${serviceDiff(plan, '')}`;
   const owner = workload.before;
   const configMap = codeConfigMap(owner, record, `elided: the agent's code, SHA-256 ${record.codeHash}…`);
   const secret = credentialsSecret(owner, record, { key: '', tlsKey: '', tlsCert: '' });
   const redacted = { ...secret, data: { key: REDACTED, 'tls.key': REDACTED, 'tls.crt': REDACTED } };
+  const before = readInstall(workload.before);
+  const left = 'record' in before ? `; takes back what install ${before.record.installId} has left` : '';
   return [
-    createdDiff(configMap),
-    createdDiff(redacted),
-    changedDiff(workload.before, workload.after),
-    service === undefined ? '' : `# after the rollout\n${changedDiff(service.before, service.after)}`,
+    createdDiff(configMap, "is created: the agent's code"),
+    createdDiff(redacted, "is created: the agent's key and certificate"),
+    changedDiff(workload, `${changeWords(workload.before, record.changes)}${left}`),
+    serviceDiff(plan, 'after the rollout '),
   ].join('');
 }
 
-function createdDiff(object: KubeObject): string {
-  return unifiedDiff('/dev/null', nameOf(object), [], yamlLines(object));
+function serviceDiff({ service, passedPorts }: InstallPlan, when: string): string {
+  if (service === undefined) return '';
+  const aside = 'not asked for: the agent passes it on to the app';
+  const asides = new Map(passedPorts.map((port) => [port, aside]));
+  const changes = readRetarget(service.after)?.changes ?? [];
+  return changedDiff(service, `${when}${changeWords(service.before, changes, asides)}`);
 }
 
-function changedDiff(before: KubeObject, after: KubeObject): string {
-  return unifiedDiff(nameOf(before), nameOf(after), yamlLines(shown(before)), yamlLines(shown(after)));
+function createdDiff(object: KubeObject, words: string): string {
+  return `# ${textOf(object)}: ${words}\n${unifiedDiff('/dev/null', nameOf(object), [], yamlLines(object))}`;
 }
 
-/** What the server sets is not ours to change, and would only hide what is. */
+function changedDiff({ before, after }: { before: KubeObject; after: KubeObject }, words: string): string {
+  const diff = unifiedDiff(nameOf(before), nameOf(after), yamlLines(shown(before)), yamlLines(shown(after)));
+  return `# ${textOf(before)}: ${diff === '' ? 'no change' : words}\n${diff}`;
+}
+
+/** What the server and kubectl set is not ours to change, and would only hide what is. */
 function shown(object: KubeObject): object {
-  const { managedFields: _, ...metadata } = object.metadata;
+  const { managedFields: _, annotations, ...metadata } = object.metadata;
   const { status: _status, ...rest } = object;
-  return { ...rest, metadata };
+  const short = Object.entries(annotations ?? {})
+    .filter(([name]) => name !== LAST_APPLIED)
+    .map(([name, value]) => [name, name === INTERCEPT_ANNOTATION ? elided(value) : value]);
+  return {
+    ...rest,
+    metadata: { ...metadata, ...(short.length === 0 ? {} : { annotations: Object.fromEntries(short) }) },
+  };
+}
+
+/** Of our own annotation: whose it is, and how much it records. */
+function elided(text: string): string {
+  const found = recordSummary(text);
+  if (found === undefined) return `elided: ${text.length} characters that this version cannot read`;
+  const { installId, changes } = found;
+  return `elided: install ${installId}, records ${changes} changes with what was before`;
+}
+
+function textOf({ kind = '', metadata }: KubeObject): string {
+  return workloadText({ kind, name: metadata.name });
 }
 
 function nameOf(object: KubeObject): string {
-  const { name, namespace } = object.metadata;
-  return `${namespace === undefined ? '' : `${namespace}/`}${workloadText({ kind: object.kind ?? '', name })}`;
+  const { namespace } = object.metadata;
+  return `${namespace === undefined ? '' : `${namespace}/`}${textOf(object)}`;
 }

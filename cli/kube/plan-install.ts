@@ -5,6 +5,7 @@ import { type Workload, workloadText } from './objects.ts';
 import type { InstallPlan, InstallRequest } from './plan.ts';
 import { planService } from './plan-service.ts';
 import { planWorkload } from './plan-workload.ts';
+import type { InstallRecord } from './record.ts';
 import { requireFit } from './reuse.ts';
 
 /**
@@ -32,6 +33,7 @@ export function planInstall(workload: Workload, request: InstallRequest, created
       action: 'reuse',
       workload: { before: workload, after: workload },
       service: after === undefined ? undefined : { before: service, after },
+      passedPorts: passedPorts(record, request),
       record,
       container: container ?? { name: AGENT_CONTAINER },
       warnings,
@@ -43,8 +45,16 @@ export function planInstall(workload: Workload, request: InstallRequest, created
     action: 'install',
     workload: { before: workload, after: plan.after },
     service: after === undefined ? undefined : { before: service, after },
+    passedPorts: passedPorts(plan.record, request),
     record: plan.record,
     container: plan.container,
     warnings: plan.warnings,
   };
+}
+
+function passedPorts({ routes }: InstallRecord, { ports }: InstallRequest): number[] {
+  const asked = new Set(ports.map(({ appPort }) => appPort));
+  return routes
+    .filter(({ appPort, targetName }) => targetName === undefined && !asked.has(appPort))
+    .flatMap(({ servicePorts }) => servicePorts);
 }

@@ -7,7 +7,8 @@ import type { Service, ServicePort, WorkloadRef } from './objects.ts';
 import type { InstallRecord, RetargetRecord } from './record.ts';
 
 /**
- * The Service with its numeric target ports pointed to the agent. Planned from its original, so repeating changes nothing. Pure.
+ * The Service with its numeric target ports pointed to the agent: every one, asked for or not, as the agent has a port for each;
+ * it passes those not asked for on to the app. Planned from its original, so repeating changes nothing. Pure.
  * @returns undefined when the install has no numeric route
  * @throws InterceptorError CLUSTER_CONFLICT when a target port has been changed by somebody since the install
  */

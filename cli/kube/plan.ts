@@ -40,6 +40,8 @@ export interface InstallPlan {
   readonly workload: { readonly before: Workload; readonly after: Workload };
   /** Undefined when no target port is numeric. */
   readonly service: { readonly before: Service; readonly after: Service } | undefined;
+  /** Ports of the Service that are retargeted without being asked for: the agent passes them on to the app. */
+  readonly passedPorts: readonly number[];
   readonly record: InstallRecord;
   /** The sidecar, as it stands in the template. */
   readonly container: Container;

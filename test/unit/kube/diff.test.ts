@@ -4,6 +4,8 @@ import { test } from 'vitest';
 import { planDiff } from '../../../cli/kube/diff.ts';
 import { unifiedDiff } from '../../../cli/kube/line-diff.ts';
 import { planInstall } from '../../../cli/kube/plan-install.ts';
+import { withoutAgent } from '../../../cli/kube/plan-service.ts';
+import { choosePorts } from '../../../cli/kube/ports.ts';
 import { yamlLines } from '../../../cli/kube/yaml-text.ts';
 import { installRequest, rawContainer, rawService, rawWorkload } from './raw-objects.ts';
 
@@ -81,4 +83,73 @@ test('the dry run shows every object, the code elided and the secret values reda
   ])
     assert.match(text, shown);
   assert.doesNotMatch(text, /secretly/);
+});
+
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+const AT = '2026-01-01T00:00:00Z';
+
+/** The lines of a dry run that say in words what changes, without our name of the install. */
+function words(text: string): string[] {
+  return text
+    .split('\n')
+    .flatMap((line) => (line.startsWith('# ') ? [line.slice(2).replace(/-[0-9a-f]{10}-/, '-')] : []));
+}
+
+test('the dry run says in words what changes of each object', () => {
+  const lifecycle = { preStop: { tcpSocket: { port: 'http' } } };
+  const workload = rawWorkload('Deployment', [rawContainer({ lifecycle })], { replicas: 4 });
+  const service = rawService([
+    { name: 'web', port: 80, protocol: 'TCP', targetPort: 'http' },
+    { name: 'admin', port: 81, protocol: 'TCP', targetPort: 8081 },
+  ]);
+  const asking = (port: number): string[] => {
+    const ports = choosePorts(service, workload, [{ localPort: 3000, servicePort: port }]);
+    const request = installRequest(workload, service, { ports });
+    return words(planDiff(planInstall(workload, request, AT)));
+  };
+  const retarget =
+    'service/web: after the rollout adds annotation kube-intercept.dev/intercept; points port 81 to the agent, 9902 (was 8081)';
+  assert.deepEqual(asking(81), [
+    "configmap/kube-intercept-web-0badcafe: is created: the agent's code",
+    "secret/kube-intercept-web-0badcafe: is created: the agent's key and certificate",
+    [
+      'deployment/web: adds container kube-intercept-agent, 2 volumes, annotation kube-intercept.dev/intercept',
+      'sets spec.strategy.rollingUpdate.maxUnavailable to 0 (was 25%)',
+      'renames port http of container app to ki-http',
+      'points readinessProbe of container app to port ki-http',
+      'points lifecycle.preStop of container app to port ki-http',
+    ].join('; '),
+    retarget,
+  ]);
+  assert.equal(asking(80).at(-1), `${retarget}, not asked for: the agent passes it on to the app`);
+});
+
+test('the dry run elides our annotation and leaves out the manifest that kubectl keeps', () => {
+  const workload = rawWorkload('Deployment', [rawContainer()]);
+  const service = rawService([{ port: 80, protocol: 'TCP', targetPort: 8080 }]);
+  workload.metadata.annotations = { [LAST_APPLIED]: '{"long":1}', team: 'shop' };
+  service.metadata.annotations = { [LAST_APPLIED]: '{"long":2}' };
+  const plan = planInstall(workload, installRequest(workload, service), AT);
+  const text = planDiff(plan);
+  assert.doesNotMatch(text, /last-applied|"?long|createdAt/);
+  assert.match(
+    text,
+    /^ {5}team: shop\n\+ {4}"?kube-intercept.dev\/intercept"?: "elided: install 0badcafe, records 4 changes with what was before"$/m,
+  );
+  assert.match(text, /^\+ {4}"?kube-intercept.dev\/intercept"?: "elided: install 0badcafe, records 2 changes/m);
+  assert.ok(plan.service);
+  const again = planInstall(plan.workload.after, installRequest(plan.workload.after, plan.service.after), AT);
+  assert.equal(planDiff(again), '# deployment/web: no change, the agent is there already\n# service/web: no change\n');
+});
+
+test('the dry run over an unfinished restore tells only what is not so already', () => {
+  const workload = rawWorkload('Deployment', [rawContainer()], { replicas: 4 });
+  const service = rawService([{ port: 80, protocol: 'TCP', targetPort: 8080 }]);
+  const first = planInstall(workload, installRequest(workload, service), AT);
+  const left = withoutAgent(first.workload.after, first.record);
+  const second = planInstall(left, installRequest(left, service, { installId: 'feedbeef' }), AT);
+  assert.equal(
+    words(planDiff(second)).find((line) => line.startsWith('deployment')),
+    'deployment/web: adds container kube-intercept-agent, 2 volumes, annotation kube-intercept.dev/intercept; takes back what install 0badcafe has left',
+  );
 });
