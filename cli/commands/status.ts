@@ -1,7 +1,7 @@
 import { isRecord } from '../../src/protocol/control.ts';
 import { askSession } from '../session/control-socket.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
-import type { SessionStatus } from '../session/status.ts';
+import type { PodStatus, SessionStatus } from '../session/status.ts';
 import { describePort } from '../ui/reporter.ts';
 import { formatAge } from '../ui/table.ts';
 
@@ -31,7 +31,7 @@ export async function status(options: StatusOptions): Promise<number> {
       workload: workloadOf(record),
       service: record.service ?? null,
       ports: answer?.ports ?? record.ports,
-      pods: answer?.pods ?? [],
+      pods: (answer?.pods ?? []).map(rounded),
       startedAt: new Date(record.startedAtMs).toISOString(),
     }));
     process.stdout.write(`${JSON.stringify(items, null, 2)}\n`);
@@ -60,6 +60,12 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   }
   if (answer.waitingFor !== undefined) lines.push(`  waiting for ${answer.waitingFor}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** For people and scripts two decimals of a millisecond are plenty. */
+function rounded(pod: PodStatus): PodStatus {
+  const { roundTripMs } = pod;
+  return roundTripMs === undefined ? pod : { ...pod, roundTripMs: Math.round(roundTripMs * 100) / 100 };
 }
 
 function workloadOf(record: SessionRecord): string {

@@ -8,8 +8,18 @@ export interface GatewayFailure {
   readonly hint: string;
 }
 
-/** Names what went wrong between us and the process. */
-export function gatewayFailure(thrown: unknown): GatewayFailure {
+/**
+ * Names what went wrong between us and the process.
+ * @param options.brokeBefore the request was on a connection that broke, and this is how the second attempt failed
+ */
+export function gatewayFailure(thrown: unknown, options: { brokeBefore?: boolean } = {}): GatewayFailure {
+  if (thrown instanceof ProcessUnreachable && options.brokeBefore === true) {
+    return {
+      kind: 'process-hung-up',
+      reason: `the connection to your process broke during this request, and now ${thrown.message}`,
+      hint: 'Look at its output: this request may have made it crash. The next request tries again.',
+    };
+  }
   if (thrown instanceof ProcessUnreachable) {
     return {
       kind: 'process-unreachable',

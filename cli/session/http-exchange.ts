@@ -71,7 +71,7 @@ export function passRequest(
     if (over || answered) return;
     answered = true;
     upstream?.destroy();
-    const failure = gatewayFailure(thrown);
+    const failure = gatewayFailure(thrown, { brokeBefore: retried });
     result.error = failure.reason;
     result.status = 502;
     sendBadGateway(request, response, failure);

@@ -21,6 +21,7 @@ export interface RequestRecord {
   readonly path: string;
   /** What the caller got; 0: it left before an answer; 101: written when the upgrade is made, not when it ends. */
   readonly status: number;
+  /** Whole milliseconds. */
   readonly ms: number;
   /** Bytes of the bodies. */
   readonly bytesUp: number;
@@ -230,6 +231,7 @@ export class HttpProxy {
 
   #record(request: IncomingMessage, startedAt: number, result: ExchangeResult): void {
     const { method = '', url = '' } = request;
-    this.#options.onRequest?.({ method, path: pathForRecord(url), ms: performance.now() - startedAt, ...result });
+    const ms = Math.round(performance.now() - startedAt);
+    this.#options.onRequest?.({ method, path: pathForRecord(url), ms, ...result });
   }
 }

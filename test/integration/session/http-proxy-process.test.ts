@@ -95,6 +95,32 @@ test('it is sent once more only once', () =>
     assert.equal(stage.process.all.length, 2);
   }));
 
+test('when the process is gone after that, the caller is told that the connection broke during its request', () =>
+  onStage({}, async (stage) => {
+    const { caller, upstream } = await stage.request(GET);
+    upstream.send(OK);
+    await caller.has('ok');
+    caller.take();
+    const crashed = new Promise<void>((resolve, reject) => {
+      upstream.socket.once('data', () => stage.process.close().then(resolve, reject));
+    });
+    caller.send(GET);
+    await caller.has('may have made it crash');
+    await crashed;
+    assert.match(caller.received, /\r\nx-kube-intercept: process-hung-up\r\n/);
+    assert.match(caller.received, /broke during this request, and now nothing listens on 127\.0\.0\.1 port \d+/);
+    assert.match((await stage.recorded(2))[1]?.error ?? '', /broke during this request/);
+  }));
+
+test('a record tells whole milliseconds', () =>
+  onStage({}, async (stage) => {
+    const { caller, upstream } = await stage.request(GET);
+    upstream.send(OK);
+    await caller.has('ok');
+    const [record] = await stage.recorded(1);
+    assert.ok(Number.isInteger(record?.ms), String(record?.ms));
+  }));
+
 test.each([
   ['a POST', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n', ''],
   ['a PUT with a body', 'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx', ''],
