@@ -53,10 +53,11 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
 /** What commander has against the command line, as an error of ours. */
 function badUsage(error: CommanderError): InterceptorError {
   const text = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
+  const subcommand = / for '([\w-]+)'/.exec(text)?.[1];
+  const excess = error.code === 'commander.excessArguments';
+  const help = `intercept ${subcommand === undefined ? '' : `${subcommand} `}--help shows what there is`;
   const hint =
-    error.code === 'commander.excessArguments'
-      ? 'a command goes after --, for example: intercept web -- node app.js'
-      : 'intercept --help shows what there is';
+    excess && subcommand === undefined ? 'a command goes after --, for example: intercept web -- node app.js' : help;
   return new InterceptorError('USAGE_BAD_OPTION', text, { hint, cause: error });
 }
 
@@ -108,6 +109,12 @@ Examples:
         hint: `a Service of that name is reached as svc/${name}`,
       });
   };
+
+  program.helpCommand('help [command]', 'show help');
+  program.command('version', { hidden: true }).action(() => {
+    noCommand('version');
+    process.stdout.write(`${VERSION}\n`);
+  });
 
   withCluster(program).action(async (target: string, options: InterceptOptions) => {
     const { intercept } = await import('./commands/intercept.ts');

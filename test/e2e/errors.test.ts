@@ -576,6 +576,7 @@ const USAGE: readonly (readonly [readonly string[], ErrorCode, RegExp, RegExp])[
   [['cronjob/web'], 'USAGE_BAD_TARGET', /"cronjob\/web" is not a target/, /svc\/web/],
   [['a/b/c'], 'USAGE_BAD_TARGET', /"a\/b\/c" is not a target/, /svc\/web/],
   [['list', ...run], 'USAGE_BAD_OPTION', /"intercept list" takes no command/, /svc\/list/],
+  [['list', 'extra'], 'USAGE_BAD_OPTION', /too many arguments for 'list'/, /^intercept list --help/],
   [['leave', 'web', '--all'], 'USAGE_BAD_OPTION', /a target and --all exclude each other/, /./],
   [['leave'], 'SESSION_NOT_FOUND', /no session on this laptop/, /intercept leave web/],
   [['leave', 'web'], 'SESSION_NOT_FOUND', /deployment\/web in errors-\w+ is not intercepted/, /intercept list/],
