@@ -8,7 +8,7 @@ import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
 import { pause } from '../session/backoff.ts';
 import { askSession } from '../session/control-socket.ts';
-import { handBack, restoreFailed } from '../session/hand-back.ts';
+import { handBack, readWorkload, restoreFailed } from '../session/hand-back.ts';
 import { newIdentity, whoIs } from '../session/identity.ts';
 import { recoverAbandoned, removeLeftEnvFiles } from '../session/recover.ts';
 import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } from '../session/state-files.ts';
@@ -49,17 +49,22 @@ async function onlySession(): Promise<string> {
     throw new InterceptorError('SESSION_NOT_FOUND', 'no session on this laptop', {
       hint: 'name the target: intercept leave web',
     });
-  if (others.length > 0)
+  if (others.length > 0) {
+    const each = records.map(({ target, namespace }) => `intercept leave ${target} -n ${namespace}`);
     throw new InterceptorError('USAGE_BAD_TARGET', `${records.length} sessions on this laptop`, {
-      hint: `name one of ${records.map(({ target }) => target).join(', ')}, or leave all: intercept leave --all`,
+      hint: `say which: ${each.join(', ')}; or all: intercept leave --all`,
     });
+  }
   return record.target;
 }
 
 async function leaveOne(targetText: string, options: LeaveOptions, report: Report): Promise<number> {
   const target = parseTarget(targetText);
   const log = laptopLog(options.debug === true);
-  const mine = (await readSessionRecords()).filter((record) => record.target === targetText);
+  const mine = (await readSessionRecords()).filter(
+    (record) =>
+      record.target === targetText && (options.namespace === undefined || options.namespace === record.namespace),
+  );
   const [only] = mine;
   // A session's own record says where it runs, so `leave web` needs no -n or --context that the session was given.
   const own = mine.length === 1 ? only : undefined;
@@ -99,6 +104,7 @@ async function leaveOne(targetText: string, options: LeaveOptions, report: Repor
       throw new InterceptorError('SESSION_NOT_FOUND', `${workloadText(ref)} in ${namespace} is not intercepted`, {
         hint: `intercept list -n ${namespace} shows what is`,
       });
+    if (done === 'nothing') report({ event: 'restored', workload: workloadText(ref) }); // by the session itself
     return 0;
   } catch (error) {
     if (error instanceof InterceptorError && error.code === 'SESSION_NOT_FOUND') throw error;
@@ -107,13 +113,37 @@ async function leaveOne(targetText: string, options: LeaveOptions, report: Repor
 }
 
 async function leaveAll(options: LeaveOptions, report: Report): Promise<number> {
-  for (const record of await readSessionRecords()) await endSession(record, report);
+  for (const record of await readSessionRecords()) {
+    if (await endSession(record, report)) await tellOutcome(record, options, report);
+  }
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
   const namespace = options.namespace ?? access.namespace;
   const log = laptopLog(options.debug === true);
   await recoverAbandoned(client, namespace, undefined, { identity: newIdentity(), report, log });
   return 0;
+}
+
+/** What a session that has been asked to leave made of its workload. */
+async function tellOutcome(record: SessionRecord, options: LeaveOptions, report: Report): Promise<void> {
+  const access = await loadKubeConfig({
+    kubeconfig: options.kubeconfig ?? record.kubeconfig,
+    context: record.context,
+  });
+  await using client = await KubeClient.connect(access);
+  const kind = record.workloadKind === 'StatefulSet' ? 'StatefulSet' : 'Deployment';
+  const ref: WorkloadRef = { kind, namespace: record.namespace, name: record.workloadName };
+  const workload = await readWorkload(client, ref);
+  const install = workload === undefined ? undefined : readInstall(workload);
+  const name = workloadText(ref);
+  if (install === undefined || install.state === 'none') report({ event: 'restored', workload: name });
+  else if (install.state === 'installed') {
+    const reason = install.record.keepAgent ? '--keep-agent' : 'it is still used';
+    report({ event: 'agent-kept', namespace: ref.namespace, workload: name, reason });
+  } else {
+    const again = `intercept leave ${name} -n ${ref.namespace}`;
+    report({ event: 'warning', message: `${name} is not restored yet; finish with: ${again}` });
+  }
 }
 
 /** Asks a session on this laptop to leave and waits until it has; @returns false when it was gone already */

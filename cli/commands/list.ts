@@ -1,7 +1,10 @@
+import type { AgentStatus } from '../../src/protocol/control.ts';
 import { KubeClient } from '../kube/client.ts';
 import { type FoundInstall, findInstalls } from '../kube/inventory.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { workloadText } from '../kube/objects.ts';
+import type { InstallRecord } from '../kube/record.ts';
+import { namespaceMayExist, noSuchNamespace } from '../kube/target.ts';
 import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
 import { readWorkload } from '../session/hand-back.ts';
@@ -19,12 +22,20 @@ interface Row {
   readonly namespace: string;
   readonly workload: string;
   readonly service: string | null;
+  /** Of the Service: those that are claimed, or all that go through the agent where none is. */
   readonly ports: readonly number[];
+  readonly claims: readonly Claim[];
   /** user@host of each session the agents know. */
   readonly holders: readonly string[];
   readonly state: 'intercepted' | 'agent only' | 'restoring' | 'unreadable' | 'not restored';
   readonly since: string | null;
   readonly installedBy: string | null;
+}
+
+/** Who holds which port of the Service. */
+interface Claim {
+  readonly port: number;
+  readonly holder: string;
 }
 
 /** `intercept list`: what the cluster says of intercepted workloads and their holders. @returns the exit code */
@@ -33,6 +44,8 @@ export async function list(options: ListOptions): Promise<number> {
   await using client = await KubeClient.connect(access);
   const namespace = options.allNamespaces === true ? undefined : (options.namespace ?? access.namespace);
   const installs = await findInstalls(client, namespace);
+  if (installs.length === 0 && namespace !== undefined && !(await namespaceMayExist(client, { namespace })))
+    throw noSuchNamespace(namespace);
   const rows = await Promise.all(installs.map((install) => describeInstall(client, install, options.debug === true)));
   if (options.json === true) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
   else if (rows.length === 0) process.stdout.write(`nothing is intercepted in ${namespace ?? 'any namespace'}\n`);
@@ -47,7 +60,7 @@ function formatRows(rows: readonly Row[], withNamespace: boolean): string {
     row.service ?? '-',
     row.ports.join(',') || '-',
     row.state,
-    row.holders.join(', ') || '-',
+    heldBy(row),
     row.since === null ? '-' : formatAge(Date.now() - Date.parse(row.since)),
   ]);
   if (!withNamespace) return formatTable(header, cells);
@@ -55,6 +68,28 @@ function formatRows(rows: readonly Row[], withNamespace: boolean): string {
     ['namespace', ...header],
     cells.map((line, index) => [rows[index]?.namespace ?? '', ...line]),
   );
+}
+
+/** `ann@laptop`; with the ports where several hold some: `80 ann@laptop, 81,82 bob@box`. */
+export function heldBy({ holders, claims }: Pick<Row, 'holders' | 'claims'>): string {
+  if (holders.length === 0) return '-';
+  const names = [...new Set(holders)];
+  if (holders.length === 1 || claims.length === 0) return names.join(', ');
+  return names
+    .map((name) => `${claims.flatMap(({ port, holder }) => (holder === name ? [port] : [])).join(',')} ${name}`.trim())
+    .join(', ');
+}
+
+/** The claims on the ports of the Service, each once however many pods tell of it. */
+export function claimsOf(record: Pick<InstallRecord, 'routes'>, statuses: readonly AgentStatus[]): Claim[] {
+  const claims = record.routes.flatMap(({ appPort, servicePorts }) =>
+    statuses.flatMap(({ routes, sessions }) => {
+      const route = routes.find((candidate) => candidate.appPort === appPort);
+      const holder = sessions.find(({ sessionId }) => sessionId === route?.sessionId);
+      return holder === undefined ? [] : servicePorts.map((port) => ({ port, holder: whoIs(holder) }));
+    }),
+  );
+  return [...new Map(claims.map((claim) => [`${claim.port} ${claim.holder}`, claim])).values()];
 }
 
 async function describeInstall(client: KubeClient, found: FoundInstall, debug: boolean): Promise<Row> {
@@ -65,6 +100,7 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
       ...base,
       service: found.retargetedService ?? null,
       ports: [],
+      claims: [],
       holders: [],
       state: install.state === 'none' ? 'not restored' : 'unreadable',
       since: null,
@@ -77,11 +113,14 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
       ? []
       : await askAgents(client, workload, record, newIdentity(), { method: 'status', params: {} }, laptopLog(debug));
   const holders = new Map(statuses.flatMap((status) => status.sessions).map((session) => [session.sessionId, session]));
+  const claims = claimsOf(record, statuses);
+  const claimed = [...new Set(claims.map(({ port }) => port))];
   const sinceMs = Math.min(...[...holders.values()].map((holder) => holder.sinceMs));
   return {
     ...base,
     service: record.service,
-    ports: record.routes.flatMap((route) => route.servicePorts),
+    ports: claimed.length > 0 ? claimed : record.routes.flatMap((route) => route.servicePorts),
+    claims,
     holders: [...holders.values()].map(whoIs),
     state: install.state === 'restoring' ? 'restoring' : holders.size > 0 ? 'intercepted' : 'agent only',
     since: holders.size > 0 ? new Date(sinceMs).toISOString() : record.createdAt,

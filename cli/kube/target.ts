@@ -242,10 +242,7 @@ export function chooseService(
 async function notFound(client: KubeClient, options: ResolveOptions, what: string): Promise<InterceptorError> {
   const { namespace, target } = options;
   let names: string[] = [];
-  if (!(await namespaceMayExist(client, options)))
-    return new InterceptorError('TARGET_NOT_FOUND', `namespace "${namespace}" does not exist`, {
-      hint: 'choose another with -n <namespace>; kubectl get namespaces lists them',
-    });
+  if (!(await namespaceMayExist(client, options))) return noSuchNamespace(namespace);
   try {
     const resource =
       target.kind === 'Deployment' || target.kind === 'StatefulSet' ? workloadResource(target.kind) : 'services';
@@ -263,8 +260,18 @@ async function notFound(client: KubeClient, options: ResolveOptions, what: strin
   });
 }
 
-/** False only where the server says that there is none; most users may not ask. */
-async function namespaceMayExist(client: KubeClient, { namespace, signal }: ResolveOptions): Promise<boolean> {
+/** What is told where namespaceMayExist() says no. */
+export function noSuchNamespace(namespace: string): InterceptorError {
+  return new InterceptorError('TARGET_NOT_FOUND', `namespace "${namespace}" does not exist`, {
+    hint: 'choose another with -n <namespace>; kubectl get namespaces lists them',
+  });
+}
+
+/** False only where the server says that there is none; not everybody may ask. */
+export async function namespaceMayExist(
+  client: KubeClient,
+  { namespace, signal }: Pick<ResolveOptions, 'namespace' | 'signal'>,
+): Promise<boolean> {
   try {
     await client.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}`, { signal });
     return true;

@@ -276,7 +276,7 @@ export class Agents {
         if (!(error instanceof RequestRefused) || error.refusal.code !== 'TARGET_IN_USE') throw error;
         const { holder } = error.refusal;
         if (this.#waitsFor(holder)) throw new Error(`waiting for ${whoIs(holder)} to give up`);
-        throw inUse(this.#options.workload, holder);
+        throw inUse(this.#options, holder);
       }
     });
     this.#claiming = turn.catch(() => {});
@@ -324,11 +324,12 @@ function isFinal(error: InterceptorError): boolean {
   return final.includes(error.code);
 }
 
-function inUse(workload: string, holder: Holder | undefined): InterceptorError {
-  const who = holder === undefined ? 'another session' : whoIs(holder);
+function inUse({ workload, namespace, identity }: AgentsOptions, holder: Holder | undefined): InterceptorError {
+  const own = holder !== undefined && whoIs(holder) === whoIs(identity);
+  const who = holder === undefined ? 'another session' : own ? `you (${whoIs(holder)})` : whoIs(holder);
   const since = holder === undefined ? '' : ` since ${new Date(holder.sinceMs).toISOString().replace(/\.\d+Z$/, 'Z')}`;
   return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}`, {
-    hint: `ask them to end it, or end it yourself: intercept leave ${workload}`,
+    hint: `${own ? 'end it' : 'ask them to end it, or end it yourself'}: intercept leave ${workload} -n ${namespace}`,
   });
 }
 

@@ -40,7 +40,7 @@ export async function handBack(options: HandBackOptions): Promise<'restored' | '
   if (foreign && install.record.installId !== installId) return 'nothing';
   if (!options.always && workload !== undefined && install?.state === 'installed') {
     if (options.keepAgent || install.record.keepAgent) {
-      report({ event: 'agent-kept', workload: name, reason: '--keep-agent' });
+      report({ event: 'agent-kept', namespace: ref.namespace, workload: name, reason: '--keep-agent' });
       return 'kept';
     }
     const statuses =
@@ -55,7 +55,7 @@ export async function handBack(options: HandBackOptions): Promise<'restored' | '
       ));
     const [holder] = otherHolders(statuses, options.ownSessions);
     if (holder !== undefined) {
-      report({ event: 'agent-kept', workload: name, reason: `${whoIs(holder)} uses it` });
+      report({ event: 'agent-kept', namespace: ref.namespace, workload: name, reason: `${whoIs(holder)} uses it` });
       return 'kept';
     }
   }

@@ -67,7 +67,7 @@ export type SessionEvent =
   | { readonly event: 'leaving'; readonly reason: string }
   | { readonly event: 'restoring'; readonly step: string }
   | { readonly event: 'restored'; readonly workload: string }
-  | { readonly event: 'agent-kept'; readonly workload: string; readonly reason: string }
+  | { readonly event: 'agent-kept'; readonly namespace: string; readonly workload: string; readonly reason: string }
   | {
       readonly event: 'error';
       readonly code: ErrorCode;

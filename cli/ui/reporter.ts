@@ -31,13 +31,12 @@ export function createReporter(options: ReporterOptions): Report {
   if (options.form === 'json') return (event) => void out.write(`${JSON.stringify(event)}\n`);
   const terminal = options.form === 'terminal';
   const paint = (code: number, text: string): string => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  const seen: Mutable<Seen> = { ready: false, namespace: undefined, background: options.background };
+  const seen: Mutable<Seen> = { ready: false, background: options.background };
   const saidOnce = new Set<string>();
   let shared = false; // with the command's output
   let last = '';
   return (event) => {
     const line = describe(event, seen);
-    if (event.event === 'found') seen.namespace = event.namespace;
     if (event.event === 'ready') seen.ready = true;
     if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
@@ -63,11 +62,10 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** What earlier events have told. */
 interface Seen {
   readonly ready: boolean;
-  readonly namespace: string | undefined;
   readonly background: Background | undefined;
 }
 
-const NOTHING_SEEN: Seen = { ready: false, namespace: undefined, background: undefined };
+const NOTHING_SEEN: Seen = { ready: false, background: undefined };
 
 interface Line {
   readonly sign: string;
@@ -153,8 +151,8 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
     case 'restored':
       return tick(`restored ${event.workload}`);
     case 'agent-kept': {
-      const where = seen.namespace === undefined ? '' : ` -n ${seen.namespace}`;
-      const remove = event.reason === '--keep-agent' ? `; intercept leave ${event.workload}${where} removes it` : '';
+      const leave = `intercept leave ${event.workload} -n ${event.namespace}`;
+      const remove = event.reason === '--keep-agent' ? `; ${leave} removes it` : '';
       return tick(`agent stays in ${event.workload} (${event.reason}); the app answers${remove}`);
     }
     case 'plan': // printed on stdout as it is

@@ -145,8 +145,7 @@ test('a pod that is connected once the session is ready is named', () => {
 
 test('an agent that stays by --keep-agent can be removed with the command that is shown', () => {
   const { report, text } = collect('plain');
-  report({ event: 'found', namespace: 'shop', workload: 'deployment/web', service: 'web', ports: PORTS, pods: 1 });
-  report({ event: 'agent-kept', workload: 'deployment/web', reason: '--keep-agent' });
+  report({ event: 'agent-kept', namespace: 'shop', workload: 'deployment/web', reason: '--keep-agent' });
   assert.match(text(), /; the app answers; intercept leave deployment\/web -n shop removes it\n$/);
 });
 

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'vitest';
+import { claimsOf, heldBy } from '../../../cli/commands/list.ts';
+import type { AgentStatus } from '../../../src/protocol/control.ts';
+
+const ROUTES = [
+  { appPort: 8080, servicePorts: [80], port: 9901 },
+  { appPort: 8081, servicePorts: [81, 82], port: 9902 },
+];
+
+/** One pod whose ports 8080 and 8081 are claimed by these sessions. */
+function status(pod: string, claims: readonly (string | undefined)[]): AgentStatus {
+  const ids = [...new Set(claims.filter((id) => id !== undefined))];
+  return {
+    pod,
+    agentVersion: '0',
+    sessions: ids.map((sessionId) => ({
+      sessionId,
+      user: sessionId,
+      host: 'box',
+      sinceMs: 0,
+      lastSeenMs: 0,
+      connected: true,
+    })),
+    routes: [8080, 8081].map((appPort, index) => {
+      const sessionId = claims[index];
+      return { appPort, to: 'app' as const, ...(sessionId === undefined ? {} : { sessionId }) };
+    }),
+    idleMs: 0,
+    openConnections: 0,
+    draining: false,
+  };
+}
+
+test('each claimed port of the Service is told once with its holder, and the others not', () => {
+  const record = { routes: ROUTES };
+  assert.deepEqual(claimsOf(record, [status('web-1', ['ann', undefined]), status('web-2', ['ann', undefined])]), [
+    { port: 80, holder: 'ann@box' },
+  ]);
+  assert.deepEqual(claimsOf(record, [status('web-1', [undefined, undefined])]), []);
+});
+
+test('who holds which port is shown where several hold some', () => {
+  const claims = claimsOf({ routes: ROUTES }, [status('web-1', ['ann', 'bob'])]);
+  assert.equal(heldBy({ holders: ['ann@box', 'bob@box'], claims }), '80 ann@box, 81,82 bob@box');
+  assert.equal(heldBy({ holders: ['ann@box'], claims: claims.slice(0, 1) }), 'ann@box');
+  assert.equal(heldBy({ holders: [], claims: [] }), '-');
+});
