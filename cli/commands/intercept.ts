@@ -84,7 +84,9 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   };
   const makePorts = (setRoute: (appPort: number, to: 'laptop' | 'app') => Promise<void>): ProcessPort[] =>
     choices.map((choice) => new ProcessPort({ choice, to, http: options.http === true, report, log, setRoute }));
-  const ports = makePorts(async () => {}).map((port) => port.describe);
+  const processPorts = makePorts(async () => {});
+  if (options.command !== undefined) for (const port of processPorts) await port.requireFree();
+  const ports = processPorts.map((port) => port.describe);
   const service = found.service.metadata.name;
   report({ event: 'found', namespace, workload: workloadText(ref), service, ports, pods: found.pods.length });
   if (options.dryRun === true) {

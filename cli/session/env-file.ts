@@ -16,11 +16,11 @@ const firstLine = (sessionId: string): string =>
 export async function requireEnvFile(path: string): Promise<void> {
   const folder = dirname(path);
   const parent = await stat(folder).catch((error: unknown) => {
-    if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return undefined;
+    if (systemErrorCode(error) === 'ENOENT')
+      throw badEnvFile(path, `there is no folder ${folder}`, `make it first: mkdir -p '${folder}'`);
     throw cannot(path, error);
   });
-  if (parent === undefined || !parent.isDirectory())
-    throw badEnvFile(path, `there is no folder ${folder}`, `make it first: mkdir -p ${folder}`);
+  if (!parent.isDirectory()) throw badEnvFile(path, `${folder} is not a folder`, 'name a file in a folder');
   const found = await lstat(path).catch((error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
     throw cannot(path, error);

@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
 export async function isListening(address: ProcessAddress): Promise<boolean> {
   if (process.platform === 'linux' && isLoopback(address.host)) {
     const listeners = await readListeners(address.host).catch(() => undefined); // no /proc: ask by connecting
-    if (listeners !== undefined) return listeners.has(address.port);
+    if (listeners !== undefined) return listeners.some(({ port }) => port === address.port);
   }
   return await accepts(address);
 }
@@ -32,30 +32,39 @@ export async function untilListening(address: ProcessAddress, signal: AbortSigna
   }
 }
 
-/** The ports that a caller of `host`, a loopback address, finds open, from the kernel's tables. */
-async function readListeners(host: string): Promise<Set<number>> {
+/** A socket in state LISTEN. */
+export interface Listener {
+  readonly port: number;
+  readonly inode: string;
+}
+
+/**
+ * What a caller of `host`, a loopback address, finds open, from the kernel's tables.
+ * @throws where there is no /proc
+ */
+export async function readListeners(host: string): Promise<Listener[]> {
   const tables = await Promise.all([
     readFile('/proc/self/net/tcp', 'latin1'),
     readFile('/proc/self/net/tcp6', 'latin1').catch(() => ''), // IPv6 may be off
   ]);
-  return new Set(tables.flatMap((table) => parseListeners(table, host)));
+  return tables.flatMap((table) => parseListeners(table, host));
 }
 
 /**
- * Ports in state LISTEN (0A) in a /proc/net/tcp or tcp6 table (proc(5)) whose address is `host` or a wildcard.
+ * The sockets in state LISTEN (0A) in a /proc/net/tcp or tcp6 table (proc(5)) whose address is `host` or a wildcard.
  * @param host 127.x.y.z, ::1 or localhost
  */
-export function parseListeners(table: string, host: string): number[] {
+export function parseListeners(table: string, host: string): Listener[] {
   const addresses = kernelAddresses(host);
   return table
     .split('\n')
     .slice(1)
     .flatMap((line) => {
-      const [, local, , state] = line.trim().split(/\s+/);
-      if (local === undefined || state !== '0A') return [];
+      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
+      if (local === undefined || inode === undefined || state !== '0A') return [];
       const [address, port] = local.split(':');
       if (address === undefined || port === undefined) return [];
-      return addresses.includes(address) ? [Number.parseInt(port, 16)] : [];
+      return addresses.includes(address) ? [{ port: Number.parseInt(port, 16), inode }] : [];
     });
 }
 

@@ -5,6 +5,7 @@ import type { PortReport, Report } from '../ui/events.ts';
 import { pause } from './backoff.ts';
 import { HttpProxy } from './http-proxy.ts';
 import { isListening, untilListening } from './listening.ts';
+import { requireFreePort } from './port-in-use.ts';
 import type { PortStatus } from './status.ts';
 import { RESTART_HOLD_MS, ToProcess } from './to-process.ts';
 
@@ -74,6 +75,14 @@ export class ProcessPort {
   async isListening(): Promise<boolean> {
     for (const host of this.#hosts) if (await isListening({ host, port: this.#port })) return true;
     return false;
+  }
+
+  /**
+   * That a command which is to be started can listen; with `--to` the process is one that the user names.
+   * @throws InterceptorError USAGE_BAD_PORT
+   */
+  async requireFree(): Promise<void> {
+    if (this.#options.to === undefined) await requireFreePort(this.#port, this.#hosts);
   }
 
   /** Resolves when something listens. */

@@ -246,6 +246,7 @@ export class Session {
     if (envFile !== undefined)
       await writeEnvFile(envFile, identity.sessionId, { ...selectVariables(variables), ...env });
     if (command === undefined || leaving.isAsked) return;
+    for (const port of this.#ports) await port.requireFree(); // somebody may have taken it since the first look
     clearPassingLine(); // the command may write before we hear that it runs
     const started = await Command.start(command, commandEnvironment(process.env, variables, env));
     this.#command = started;

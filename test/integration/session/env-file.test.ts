@@ -71,9 +71,9 @@ test.each([
     'in a folder that is not there',
     'none/.env',
     /there is no folder \S+\/none$/,
-    /^make it first: mkdir -p \S+\/none$/,
+    /^make it first: mkdir -p '\S+\/none'$/,
   ],
-  ['below a file', 'file/.env', /there is no folder \S+\/file$/, /mkdir/],
+  ['below a file', 'file/.env', /\/file is not a folder$/, /^name a file in a folder$/],
   ['that is a folder', 'sub', /it is a folder/, /^name a file in it: --env-file \S+\/sub\/\.env$/],
   ['that exists', 'file', /exists and is not ours/, /^name a file that does not exist yet$/],
 ])('a file %s is refused before anything is done, with the hint that fits', async (_, name, message, hint) => {

@@ -8,6 +8,8 @@ const HEADER = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->wh
 const line = (local: string, state: string): string =>
   `   0: ${local} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0\n`;
 
+const portsOf = (table: string, host: string): number[] => parseListeners(table, host).map(({ port }) => port);
+
 const TABLE =
   HEADER +
   line('00000000:0BB8', '0A') +
@@ -18,10 +20,11 @@ const TABLE =
   line('0000000000000000FFFF00000100007F:0BBD', '0A');
 
 test('a listener counts on the address itself and on the wildcards, IPv4-mapped ones too', () => {
-  assert.deepEqual(parseListeners(TABLE, '127.0.0.1'), [3000, 3001, 3003, 3005]);
-  assert.deepEqual(parseListeners(TABLE, 'localhost'), [3000, 3001, 3003, 3005]);
-  assert.deepEqual(parseListeners(TABLE, '127.0.0.2'), [3000, 3002, 3003]);
-  assert.deepEqual(parseListeners(TABLE, '::1'), [3003, 3004]);
+  assert.deepEqual(portsOf(TABLE, '127.0.0.1'), [3000, 3001, 3003, 3005]);
+  assert.deepEqual(portsOf(TABLE, 'localhost'), [3000, 3001, 3003, 3005]);
+  assert.deepEqual(portsOf(TABLE, '127.0.0.2'), [3000, 3002, 3003]);
+  assert.deepEqual(portsOf(TABLE, '::1'), [3003, 3004]);
+  assert.deepEqual(parseListeners(TABLE, '127.0.0.1')[0], { port: 3000, inode: '1' });
 });
 
 test('a connection in another state and a listener on another interface do not count', () => {

@@ -1,0 +1,36 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { InterceptorError } from '../../src/errors.ts';
+import { isListening, readListeners } from './listening.ts';
+
+/**
+ * Sees to it that a command can get the port: callers would otherwise be handed to whatever listens there, and the
+ * intercept be reported as ready although the command failed to listen.
+ * @param hosts the addresses that callers would be handed to
+ * @throws InterceptorError USAGE_BAD_PORT
+ */
+export async function requireFreePort(port: number, hosts: readonly string[]): Promise<void> {
+  for (const host of hosts) {
+    if (!(await isListening({ host, port }))) continue;
+    const owner = await ownerOf(port, host).catch(() => undefined); // no /proc on this system
+    const by = owner === undefined ? '' : ` by pid ${owner.pid} (${owner.name})`;
+    throw new InterceptorError('USAGE_BAD_PORT', `port ${port} on this laptop is in use already${by}`, {
+      hint: 'end it, or choose another --port, or leave out the command to give the traffic to that process',
+    });
+  }
+}
+
+/** Who listens there, as far as the user may see: the descriptors of others' processes are theirs. */
+async function ownerOf(port: number, host: string): Promise<{ pid: number; name: string } | undefined> {
+  const listeners = await readListeners(host);
+  const sockets = listeners.filter((listener) => listener.port === port).map(({ inode }) => `socket:[${inode}]`);
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []); // EACCES: another user's; ENOENT: it has ended
+    const targets = await Promise.all(descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => ''))); // closed
+    if (!targets.some((target) => sockets.includes(target))) continue;
+    // Not `comm`: newer versions of Node name their main thread there.
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // it has just ended
+    return { pid: Number(pid), name: basename(commandLine.split('\0', 1)[0] ?? '') || '?' };
+  }
+  return undefined;
+}
