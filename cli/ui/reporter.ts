@@ -24,7 +24,8 @@ export function reporterForm(json: boolean, out: { isTTY?: boolean }): ReporterO
 
 /**
  * Makes the function every part of a session reports through. On a terminal what only passes is overwritten by what
- * follows, until the command has been started: from then on the cursor stands at the start of a line for its output.
+ * follows, until the command has been started: from then on the cursor stands at the start of a line for its output, and
+ * what is waited for is told as a whole line, when it takes long.
  */
 export function createReporter(options: ReporterOptions): Report {
   const { out } = options;
@@ -32,7 +33,7 @@ export function createReporter(options: ReporterOptions): Report {
   const terminal = options.form === 'terminal';
   const paint = (code: number, text: string): string => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
   const seen: Mutable<Seen> = { ready: false, background: options.background };
-  const saidOnce = new Set<string>();
+  const rare = rareLines((text) => void out.write(`${text}\n`));
   let shared = false; // with the command's output
   let last = '';
   return (event) => {
@@ -43,17 +44,39 @@ export function createReporter(options: ReporterOptions): Report {
     const sign = terminal ? paint(line.colour, line.sign) : line.sign;
     const text = `${sign} ${line.text}`;
     if (text === last) return;
-    if (terminal && line.passing && !shared) {
-      showPassingLine(out, sign, line.text);
-    } else if (terminal && line.passing) {
-      if (line.progress || saidOnce.has(text)) return;
-      saidOnce.add(text);
-      out.write(`${text}\n`);
+    last = text;
+    if (terminal && line.passing) {
+      if (shared) rare.set(text);
+      else showPassingLine(out, sign, line.text);
     } else {
+      rare.set(undefined);
       clearPassingLine();
       out.write(`${text}\n`);
     }
-    last = text;
+  };
+}
+
+const RARE_EVERY_MS = 3_000;
+
+/** Writes what has been set last, at most every RARE_EVERY_MS and each text once; `undefined`: nothing any more. */
+function rareLines(write: (text: string) => void): { set(text: string | undefined): void } {
+  const said = new Set<string>();
+  let next: string | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    timer = undefined;
+    if (next === undefined || said.has(next)) return;
+    said.add(next);
+    write(next);
+  };
+  return {
+    set: (text) => {
+      next = text;
+      if (text === undefined) {
+        clearTimeout(timer);
+        timer = undefined;
+      } else timer ??= setTimeout(flush, RARE_EVERY_MS).unref();
+    },
   };
 }
 
@@ -73,15 +96,11 @@ interface Line {
   readonly text: string;
   /** Replaced by the next line on a terminal. */
   readonly passing: boolean;
-  /** A passing line that says no more than how far it is: nothing to keep between the command's output. */
-  readonly progress: boolean;
 }
 
-const stays = { passing: false, progress: false };
-const tick = (text: string): Line => ({ sign: '✓', colour: 32, text, ...stays });
-const note = (text: string): Line => ({ sign: '!', colour: 33, text, ...stays });
-const wait = (text: string): Line => ({ sign: '…', colour: 36, text, passing: true, progress: false });
-const progress = (text: string): Line => ({ ...wait(text), progress: true });
+const tick = (text: string): Line => ({ sign: '✓', colour: 32, text, passing: false });
+const note = (text: string): Line => ({ sign: '!', colour: 33, text, passing: false });
+const wait = (text: string): Line => ({ sign: '…', colour: 36, text, passing: true });
 
 /** The line of one event for people, or undefined where it is only for scripts. */
 export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line | undefined {
@@ -102,16 +121,14 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       if (event.ready >= event.wanted && event.waitingFor === undefined)
         return tick(`rolled out ${event.ready}/${event.wanted}`);
       const far = `rolling out ${event.ready}/${event.wanted}`;
-      return event.waitingFor === undefined ? progress(far) : wait(`${far}: ${event.waitingFor}`);
+      return wait(event.waitingFor === undefined ? far : `${far}: ${event.waitingFor}`);
     }
     case 'waiting':
       return wait(`waiting for ${event.for}`);
     case 'connected': {
       const far = `${event.connected}/${event.wanted}`;
       if (seen.ready) return tick(`connected to pod/${event.pod}: ${far} (${event.carrier})`);
-      return event.connected >= event.wanted
-        ? tick(`connected ${far} (${event.carrier})`)
-        : progress(`connected ${far}`);
+      return event.connected >= event.wanted ? tick(`connected ${far} (${event.carrier})`) : wait(`connected ${far}`);
     }
     case 'disconnected':
       return note(`lost the tunnel to pod/${event.pod} (${event.reason}); the app answers there, dialling again`);
@@ -139,15 +156,13 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
         sign: '→',
         colour: 36,
         text: `${event.method} ${event.path} ${event.status ?? 'failed'} ${event.ms} ms`,
-        ...stays,
+        passing: false,
       };
     case 'leaving':
       // Whoever typed Ctrl-C knows.
-      return { ...progress(`leaving: ${event.reason}`), passing: event.reason === 'Ctrl-C' };
+      return { ...wait(`leaving: ${event.reason}`), passing: event.reason === 'Ctrl-C' };
     case 'restoring':
-      return /^pods \d+\/\d+$/.test(event.step)
-        ? progress(`restoring: ${event.step}`)
-        : wait(`restoring: ${event.step}`);
+      return wait(`restoring: ${event.step}`);
     case 'restored':
       return tick(`restored ${event.workload}`);
     case 'agent-kept': {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'vitest';
+import { onTestFinished, test, vi } from 'vitest';
 import { clearPassingLine } from '../../../cli/ui/passing-line.ts';
 import { type Background, createReporter, reporterForm } from '../../../cli/ui/reporter.ts';
 import { formatAge, formatTable } from '../../../cli/ui/table.ts';
@@ -88,25 +88,31 @@ test('what writes to the terminal by itself clears the passing line once', () =>
   assert.equal(text(), `… rolling out 1/2${ERASE}✓ rolled out 2/2\n`);
 });
 
-test('once the command runs only whole lines are written, each reason once and no mere progress', () => {
+test('once the command runs only whole lines are written, and what passes only where it takes long', () => {
+  vi.useFakeTimers();
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
   const { report, text } = collect('terminal');
   report({ event: 'rollout', ready: 0, wanted: 2 });
   report({ event: 'command-started', pid: 7 });
+  const before = `… rolling out 0/2${ERASE}✓ command started (pid 7)\n`;
   report({ event: 'rollout', ready: 1, wanted: 2 });
-  report({ event: 'connected', pod: 'web-1', connected: 1, wanted: 2, carrier: 'proxy' });
-  report({ event: 'waiting', for: 'the command to listen on 127.0.0.1:3000' });
+  vi.advanceTimersByTime(2_000);
   report({ event: 'rollout', ready: 1, wanted: 2, waitingFor: 'pod/web-2: Pulling' });
+  assert.equal(text(), before);
+  vi.advanceTimersByTime(1_000);
+  const pulling = '… rolling out 1/2: pod/web-2: Pulling\n';
+  assert.equal(text(), before + pulling);
+  report({ event: 'rollout', ready: 1, wanted: 2 });
+  report({ event: 'rollout', ready: 1, wanted: 2, waitingFor: 'pod/web-2: Pulling' });
+  vi.advanceTimersByTime(10_000);
+  assert.equal(text(), before + pulling);
   report({ event: 'waiting', for: 'the command to listen on 127.0.0.1:3000' });
-  report({ event: 'leaving', reason: 'Ctrl-C' });
-  report({ event: 'restoring', step: 'pod template' });
-  report({ event: 'restoring', step: 'pods 1/2' });
-  assert.equal(
-    text(),
-    `… rolling out 0/2${ERASE}✓ command started (pid 7)\n` +
-      '… waiting for the command to listen on 127.0.0.1:3000\n' +
-      '… rolling out 1/2: pod/web-2: Pulling\n' +
-      '… restoring: pod template\n',
-  );
+  vi.advanceTimersByTime(2_000);
+  report({ event: 'listening', address: '127.0.0.1:3000' });
+  vi.advanceTimersByTime(10_000);
+  assert.equal(text(), `${before}${pulling}✓ process listens on 127.0.0.1:3000\n`);
 });
 
 test('why a session ends stays to be read, unless it was Ctrl-C', () => {
