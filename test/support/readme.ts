@@ -11,7 +11,8 @@ export const README = fileURLToPath(new URL('../../README.md', import.meta.url))
 const MEANING: Record<keyof typeof ERRORS, string> = {
   USAGE_BAD_OPTION: 'an option cannot be read, or options exclude each other',
   USAGE_BAD_TARGET: 'the target is not a name',
-  USAGE_BAD_PORT: 'a `--port` cannot be read, names no port of the Service, is in use on the laptop, or one must be named',
+  USAGE_BAD_PORT:
+    'a `--port` cannot be read, names no port of the Service, is in use on the laptop, or one must be named',
   KUBECONFIG_INVALID: 'no usable kubeconfig, context or exec plugin',
   CLUSTER_UNREACHABLE: 'the API server cannot be reached, or its certificate is not trusted',
   CLUSTER_UNAUTHORIZED: 'the credentials are not accepted (any more)',
