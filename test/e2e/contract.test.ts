@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, symlink } from 'node:fs/promises';
+import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
+import { waitFor } from '../cluster/exec.ts';
 import { InterceptRun, installedCli, runIntercept, startIntercept } from '../support/intercept-run.ts';
 import type { LaptopResult } from '../support/laptop.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
@@ -188,6 +189,75 @@ describe.skipIf(cluster === undefined)('intercept without a command', () => {
       assert.equal(/^--- \S*service\/two$/m.test(result.stdout), workload === 'deployment/two', result.stdout);
     }
     assert.deepEqual([await versions(), await scene.leftovers()], before);
+  });
+
+  test('an --env-file that cannot be written is refused with the hint that fits, with --dry-run too, and the user’s own stays', async () => {
+    const own = join(scene.laptop.home, 'own.env');
+    await writeFile(own, 'MINE=1\n', { mode: 0o644 });
+    const before = await scene.snapshot('deployment/web', 'service/web');
+    for (const [file, message, hint] of [
+      [own, /exists and is not ours/, /a file that does not exist yet/],
+      [join(scene.laptop.home, 'none', '.env'), /there is no folder/, /mkdir -p '.*none'/],
+      ['/etc/kube-intercept.env', /no permission \(EACCES\)/, /folder that you may write to/],
+    ] as const)
+      for (const options of [['--dry-run'], []]) {
+        const result = await cli('web', '--port', '3000', '--env-file', file, ...options);
+        assert.equal(result.code, 2, result.stderr);
+        assert.match(result.stderr, message);
+        assert.match(result.stderr, hint);
+        assert.doesNotMatch(result.stderr, /found|patched/);
+      }
+    assert.equal(await readFile(own, 'utf8'), 'MINE=1\n');
+    assert.deepEqual(await scene.snapshot('deployment/web', 'service/web'), before);
+  });
+
+  test('a command whose port is taken is refused before anything is changed, and the owner is named', async () => {
+    const before = await scene.snapshot('deployment/web', 'service/web');
+    const code = "require('node:net').createServer().listen(3004, '127.0.0.1', () => console.log('listening'))";
+    const other = new InterceptRun(scene.laptop.spawn([process.execPath, '-e', code]), 'stderr');
+    try {
+      await other.untilOutput('listening');
+      const result = await cli('web', '--port', '3004', '--', 'node', scene.processFile);
+      assert.equal(result.code, 2, result.stderr);
+      assert.ok(
+        result.stderr.includes(`port 3004 on this laptop is in use already by pid ${other.child.pid} (node)`),
+        result.stderr,
+      );
+      assert.match(result.stderr, /leave out the command/);
+      assert.doesNotMatch(result.stderr, /patched/);
+      assert.deepEqual(await scene.snapshot('deployment/web', 'service/web'), before);
+    } finally {
+      await end(other);
+    }
+  });
+
+  test('killed with kill -9, leaves no file with the pod’s environment', async () => {
+    const before = await scene.snapshot('deployment/web', 'service/web');
+    const envFile = join(scene.laptop.home, '.env');
+    const written = async (): Promise<boolean> =>
+      await stat(envFile).then(
+        () => true,
+        () => false, // ENOENT
+      );
+    const run = await startIntercept(scene.laptop, ['web', '--port', '3005', '--env-file', envFile], {
+      namespace: scene.namespace,
+    });
+    try {
+      await run.until('not-listening', 120_000);
+      assert.ok(await written(), run.transcript);
+    } finally {
+      run.child.kill('SIGKILL');
+      await run.exited;
+    }
+    await waitFor(async () => ((await written()) ? undefined : true), {
+      timeoutMs: 10_000,
+      onTimeout: () => new Error('the file is still there'),
+    });
+    await waitFor(async () => ((await scene.leftovers()) === '' ? true : undefined), {
+      timeoutMs: 90_000,
+      onTimeout: () => new Error('not restored in 90 s'),
+    });
+    assert.deepEqual(await scene.snapshot('deployment/web', 'service/web'), before);
   });
 });
 
