@@ -20,7 +20,10 @@ const runs: InterceptRun[] = [];
 
 /** Each laptop's process tells by its name whose it is. */
 async function start(laptop: Laptop, target: string, ...options: string[]): Promise<InterceptRun> {
-  const port = target === 'web' ? '3000' : '3001';
+  return await startOn(target === 'web' ? '3000' : '3001', laptop, target, ...options);
+}
+
+async function startOn(port: string, laptop: Laptop, target: string, ...options: string[]): Promise<InterceptRun> {
   const env = ['--env', `WHO=${laptop.user}-${target}`, '--env', `PORT=${port}`, '--env', 'DRAIN_MS=0'];
   const args = [target, '--port', port, ...env, ...options, '--', 'node', '-e', APP_CODE];
   const run = await startIntercept(laptop, args, { namespace: scene.namespace });
@@ -42,13 +45,14 @@ async function objectsNow(): Promise<string> {
   ]);
 }
 
-function assertRefused(run: InterceptRun, end: { code: number | null }, holder: Laptop): void {
+function assertRefused(run: InterceptRun, end: { code: number | null }, holder: Laptop, own = false): void {
   assert.equal(end.code, IN_USE_EXIT_CODE, run.transcript);
   const error = run.events.find((event) => event.event === 'error');
   assert.ok(error?.event === 'error', run.transcript);
   assert.equal(error.code, 'TARGET_IN_USE');
   const since = /since (\d{4}-\d{2}-\d{2}T[\d:]+Z)$/.exec(error.message)?.[1] ?? '';
-  assert.match(error.message, new RegExp(`^deployment/web is intercepted by ${holder.user}@\\S+ since `));
+  const by = own ? `you \\(${holder.user}@\\S+\\)` : `${holder.user}@\\S+`;
+  assert.match(error.message, new RegExp(`^deployment/web is intercepted by ${by} since `));
   assert.ok(Math.abs(Date.now() - Date.parse(since)) < 5 * 60_000, error.message);
   assert.match(error.hint ?? '', /intercept leave deployment\/web/);
 }
@@ -84,8 +88,8 @@ describe.skipIf(cluster === undefined)('two sessions', () => {
     const during = await objectsNow();
 
     for (const laptop of [colleague, scene.laptop]) {
-      const second = await start(laptop, 'web', '--keep-agent');
-      assertRefused(second, await second.exited, scene.laptop);
+      const second = await startOn('3009', laptop, 'web', '--keep-agent');
+      assertRefused(second, await second.exited, scene.laptop, laptop === scene.laptop);
       assert.ok(!second.events.some(({ event }) => event === 'command-started'), second.transcript);
       assert.equal(await objectsNow(), during);
     }
