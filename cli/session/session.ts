@@ -15,6 +15,7 @@ import { Agents, podUsesInstall } from './agents.ts';
 import { atMost } from './backoff.ts';
 import type { TunnelOption } from './carriers.ts';
 import { Command, type CommandEnd } from './command.ts';
+import { untilOnlyAgents } from './endpoints.ts';
 import { removeEnvFile, writeEnvFile } from './env-file.ts';
 import { commandEnvironment, selectVariables } from './environment.ts';
 import { followObjects } from './follow-objects.ts';
@@ -133,6 +134,17 @@ export class Session {
     if (request.keepAgent) await markKept(client, ref, installed.record);
     const service = await retargetService(client, ref, installed.record, { signal });
     if (service !== undefined) report({ event: 'retargeted', service: service.metadata.name });
+    const strangers = await untilOnlyAgents(
+      client,
+      ref.namespace,
+      this.#options.service.metadata.name,
+      () => agents.tunnels.map(({ pod }) => pod),
+      signal,
+    );
+    if (strangers.length > 0) {
+      const message = `the Service still leads to pods without the agent: ${strangers.join(', ')}`;
+      report({ event: 'warning', message });
+    }
     await this.#moveTraffic(signal);
     await this.#prove(agents, service ?? this.#options.service, signal);
     this.#state = 'ready';
