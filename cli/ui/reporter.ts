@@ -148,8 +148,8 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       const name = event.service === undefined ? event.workload : `service/${event.service}`;
       const routes = event.ports.map(describePort).join(', ');
       const time = `${(event.elapsedMs / 1000).toFixed(1)} s`;
-      const end = seen.background === undefined ? 'Ctrl-C or intercept leave ends' : inBackground(seen.background);
-      return tick(`ready in ${time}: ${name} ${routes}  (${end})`);
+      const end = seen.background === undefined ? 'Ctrl-C ends it' : inBackground(seen.background);
+      return tick(`ready in ${time}: ${name} ${routes} (${end})`);
     }
     case 'request':
       return {

@@ -129,7 +129,7 @@ test('why a session ends stays to be read, unless it was Ctrl-C', () => {
 test('the ready line says how to end the session: here, or in the background', () => {
   const here = collect('plain');
   here.report(READY);
-  assert.equal(here.text(), '✓ ready in 6.3 s: service/web :80 → 127.0.0.1:3000  (Ctrl-C or intercept leave ends)\n');
+  assert.equal(here.text(), '✓ ready in 6.3 s: service/web :80 → 127.0.0.1:3000 (Ctrl-C ends it)\n');
   const there = collect('plain', { background: { pid: 41, target: 'deploy/web' } });
   there.report(READY);
   assert.match(there.text(), /\(in the background \(pid 41\); intercept leave deploy\/web ends it\)\n$/);
