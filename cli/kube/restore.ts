@@ -1,7 +1,7 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { MANAGED_SELECTOR } from './agent-objects.ts';
 import { ANNOTATION_PATH, originalWorkload, readInstall, readRetarget, recordText } from './annotation.ts';
-import { type CallControl, deleteObjects } from './apply.ts';
+import { deleteObjects } from './apply.ts';
 import { ChangeList } from './change-list.ts';
 import { applyChanges, storedChange } from './changes.ts';
 import { type KubeClient, KubeStatusError, resourcePath } from './client.ts';
@@ -187,26 +187,6 @@ async function restoreServices(
     }
   }
   return restored;
-}
-
-/** Puts only the Service back (numeric target ports): the end of a session that keeps the agent. Safe to repeat. */
-export async function restoreService(
-  client: KubeClient,
-  namespace: string,
-  service: string,
-  { signal, installId }: CallControl & { readonly installId?: string | undefined } = {},
-): Promise<boolean> {
-  const patched = await guardedPatch<Service>(
-    client,
-    corePath('services', namespace, service),
-    (current) => {
-      const retarget = readRetarget(current);
-      if (retarget === undefined || (installId !== undefined && retarget.installId !== installId)) return undefined;
-      return restoredService(current, undefined);
-    },
-    { signal },
-  );
-  return patched?.changed === true;
 }
 
 /** Deletes ConfigMaps and Secrets of this workload whose install never came to its patch, or whose restore lost its laptop. */
