@@ -38,6 +38,8 @@ export interface RolloutView {
   readonly unschedulable: readonly Pod[];
   /** Of a StatefulSet: pods of another revision that are not ready; the controller waits for them for ever. */
   readonly stuck: readonly Pod[];
+  /** Pods of the workload that were told to end and still exist: callers may reach them until the nodes' proxies know. */
+  readonly leaving: readonly Pod[];
 }
 
 const REVISION = 'deployment.kubernetes.io/revision';
@@ -46,13 +48,22 @@ const REVISION = 'deployment.kubernetes.io/revision';
 export function judgeRollout(state: RolloutState): RolloutView {
   const { workload, kind } = state;
   const wanted = workload?.spec.replicas ?? 1;
-  const nothing = { updatedReady: 0, wanted, done: false, failure: undefined, unschedulable: [], stuck: [] };
+  const nothing = {
+    updatedReady: 0,
+    wanted,
+    done: false,
+    failure: undefined,
+    unschedulable: [],
+    stuck: [],
+    leaving: [],
+  };
   if (workload === undefined) return { ...nothing, waitingFor: undefined };
   const observed = workload.status?.observedGeneration ?? 0;
   if (observed < Math.max(state.generation, workload.metadata.generation ?? 0))
     return { ...nothing, waitingFor: `the ${kind} controller` };
 
-  const live = [...state.pods.values()].filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  const pods = [...state.pods.values()];
+  const live = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   const replicaSet = kind === 'Deployment' ? presentReplicaSet(state, workload) : undefined;
   const isPresent = (pod: Pod): boolean =>
     kind === 'Deployment'
@@ -81,6 +92,7 @@ export function judgeRollout(state: RolloutState): RolloutView {
     failure,
     unschedulable: problems.filter(({ problem }) => problem.reason === 'Unschedulable').map(({ pod }) => pod),
     stuck: kind === 'StatefulSet' ? old.filter((pod) => !isPodReady(pod)) : [],
+    leaving: pods.filter((pod) => pod.metadata.deletionTimestamp !== undefined && isOwned(state, workload, pod)),
     waitingFor: done ? undefined : waitingText(workload, creation, first, old, updatedReady, wanted),
   };
 }

@@ -39,6 +39,8 @@ export interface RolloutOptions {
 export const DEFAULT_ROLLOUT_DEADLINE_MS = 10 * 60_000;
 /** Room may come by itself (another pod leaves, a node is added); after this it is called a failure. */
 export const UNSCHEDULABLE_FAILS_AFTER_MS = 60_000;
+/** A restore waits this long for pods that were told to end: a node's proxy may send callers to them for a second and more. */
+export const LEAVING_MS = 5_000;
 const TICK_MS = 1_000;
 
 type KubeEvent = KubeObject & EventView;
@@ -67,6 +69,8 @@ class RolloutWait {
   readonly #state: RolloutState;
   readonly #firstUnschedulableMs = new Map<string, number>();
   readonly #deleted = new Set<string>();
+  /** When the rollout was first seen to be complete. */
+  #doneMs: number | undefined;
   readonly #tasks = new TaskGroup();
   readonly #ended = new AbortController();
   /** Set by the watches; the rollout is judged only on complete lists. */
@@ -176,7 +180,11 @@ class RolloutWait {
     const { workload, pods, replicaSets } = this.#synced;
     if (!workload || !pods || !replicaSets || this.#ended.signal.aborted) return;
     const view = judgeRollout(this.#state);
-    this.#report(view);
+    const [leaving] = view.done ? this.#leaving(view) : [];
+    this.#report(
+      leaving === undefined ? view : { ...view, waitingFor: `${leaving.metadata.name}: the old pod to end` },
+    );
+    if (leaving !== undefined) return;
     if (view.done && this.#state.workload !== undefined) {
       this.#settle?.resolve(this.#state.workload);
       return;
@@ -187,6 +195,13 @@ class RolloutWait {
     }
     this.#judgeUnschedulable(view);
     if (this.#state.restoring) for (const pod of view.stuck) this.#replacePod(pod);
+  }
+
+  /** Of a restore: the pods to wait for although the rollout is complete, so that its end means that callers reach new pods only. */
+  #leaving({ leaving }: RolloutView): readonly Pod[] {
+    const now = performance.now();
+    this.#doneMs ??= now;
+    return this.#state.restoring && now - this.#doneMs < LEAVING_MS ? leaving : [];
   }
 
   #report({ updatedReady, wanted, waitingFor }: RolloutView): void {
