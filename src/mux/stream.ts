@@ -14,6 +14,7 @@ const SYSTEM_CODES: Record<ResetReason, string> = {
   timeout: 'ETIMEDOUT',
   limit: 'ECONNRESET',
   gone: 'ECONNRESET',
+  'not-found': 'ENOTFOUND',
 };
 
 /** The error of a stream that was reset; `code` is what a socket in its place would have said. */

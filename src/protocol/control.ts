@@ -31,7 +31,9 @@ export type ControlEvent =
   /** A proof request came in on the agent's port for `appPort`. */
   | { readonly type: 'event'; readonly event: 'proved'; readonly nonce: string; readonly appPort: number }
   /** The pod is being stopped; open streams go on, the pod will vanish. */
-  | { readonly type: 'event'; readonly event: 'draining' };
+  | { readonly type: 'event'; readonly event: 'draining' }
+  /** Something changed in the app's volumes since `files` was asked with `watch`. */
+  | { readonly type: 'event'; readonly event: 'files-changed' };
 
 /** The three messages before anything else (PROTOCOL.md "Handshake"). All binary fields are base64url. */
 export type HandshakeMessage =
@@ -75,6 +77,16 @@ export interface ControlMethods {
   release: { params: Record<string, never>; result: Record<string, never> };
   /** The app container's resolved environment. */
   environment: { params: Record<string, never>; result: { variables: Readonly<Record<string, string>> } };
+  /** How the pod looks names up, and where it is. */
+  network: { params: Record<string, never>; result: PodNetwork };
+  /**
+   * What is in the app's volumes, without the paths that `exclude` names (globs on absolute paths). With `watch` the agent
+   * says `files-changed` from then on. Refused (FILES_LIMIT) where there is more than asked for.
+   */
+  files: {
+    params: { exclude: readonly string[]; maxFiles: number; maxBytes: number; watch: boolean };
+    result: { roots: readonly string[]; files: readonly PodFile[]; unreadable: readonly string[] };
+  };
   status: { params: Record<string, never>; result: AgentStatus };
   /** Arms the agent for proof requests with this nonce for a while. */
   expectProof: { params: { nonce: string; ttlMs: number }; result: Record<string, never> };
@@ -82,6 +94,26 @@ export interface ControlMethods {
   prove: { params: { nonce: string; host: string; port: number; timeoutMs: number }; result: { pod: string } };
   /** Ends all sessions on this agent; each is told by whom. */
   evict: { params: { by: string }; result: { sessions: readonly Holder[] } };
+}
+
+/** The pod's resolv.conf (resolv.conf(5)) and addresses. */
+export interface PodNetwork {
+  readonly addresses: readonly string[];
+  readonly nameservers: readonly string[];
+  /** Search domains without the last dot. */
+  readonly search: readonly string[];
+  readonly ndots: number;
+}
+
+/** One file of the app's volumes, links of the kubelet's making followed. `path` is the app's: `/etc/config/a.yaml`. */
+export interface PodFile {
+  readonly path: string;
+  readonly size: number;
+  /** Permission bits. */
+  readonly mode: number;
+  readonly mtimeMs: number;
+  /** Tells two contents of one path apart: inode and change time. */
+  readonly version: string;
 }
 
 export interface AgentStatus {
@@ -165,6 +197,7 @@ function parseEvent(value: Record<string, unknown>, bad: (what: string) => Error
       return { type: 'event', event, nonce, appPort };
     }
     case 'draining':
+    case 'files-changed':
       return { type: 'event', event };
     default:
       throw bad(`event ${String(event)}`);

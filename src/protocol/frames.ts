@@ -1,11 +1,11 @@
 import type { StreamId } from '../ids.ts';
 
 /** Why a stream was reset. Wire value = index (PROTOCOL.md "reset"). */
-export const RESET_REASONS = ['reset', 'refused', 'unreachable', 'timeout', 'limit', 'gone'] as const;
+export const RESET_REASONS = ['reset', 'refused', 'unreachable', 'timeout', 'limit', 'gone', 'not-found'] as const;
 export type ResetReason = (typeof RESET_REASONS)[number];
 
 /** What an open frame asks for. Wire value = index. */
-export const OPEN_KINDS = ['incoming', 'tcp'] as const;
+export const OPEN_KINDS = ['incoming', 'tcp', 'udp', 'dns', 'file'] as const;
 export type OpenKind = (typeof OPEN_KINDS)[number];
 
 /** One frame (PROTOCOL.md "Frames"). Payloads of decoded frames are views into the message. */
@@ -46,9 +46,6 @@ export const FRAME_NUMBERS = {
   control: 9,
   ack: 10,
 } as const satisfies Record<FrameType, number>;
-
-/** Numbers kept for later versions; refused like any unknown type until then. */
-export const RESERVED_FRAME_NUMBERS = { datagram: 11, dns: 12 } as const;
 
 /** First protocol version that knows each frame type. */
 export const FRAME_SINCE: Record<FrameType, number> = {

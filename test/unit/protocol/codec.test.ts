@@ -9,7 +9,6 @@ import {
   FRAME_SINCE,
   type Frame,
   OPEN_KINDS,
-  RESERVED_FRAME_NUMBERS,
   RESET_REASONS,
 } from '../../../src/protocol/frames.ts';
 import { MAX_FIRST_BYTES, MAX_PAYLOAD_BYTES } from '../../../src/protocol/limits.ts';
@@ -122,7 +121,6 @@ const header = (type: number, id: number, length: number, body: readonly number[
 test.each([
   ['an empty message', Buffer.alloc(0)],
   ['type 0', header(0, 1, 0)],
-  ['a reserved type', header(RESERVED_FRAME_NUMBERS.datagram, 1, 0)],
   ['an unknown type', header(200, 1, 0)],
   ['data on stream 0', header(FRAME_NUMBERS.data, 0, 1, [1])],
   ['empty data', header(FRAME_NUMBERS.data, 1, 0)],
@@ -173,7 +171,7 @@ test('the writer refuses fields out of their range', () => {
 });
 
 test('every frame type has a number of its own and is known to a version this build speaks', () => {
-  const numbers = [...Object.values(FRAME_NUMBERS), ...Object.values(RESERVED_FRAME_NUMBERS)];
+  const numbers = Object.values(FRAME_NUMBERS);
   assert.equal(new Set(numbers).size, numbers.length);
   for (const since of Object.values(FRAME_SINCE)) assert.ok(since <= Math.max(...PROTOCOL_VERSIONS));
 });
