@@ -29,6 +29,10 @@ export const ERRORS = {
   SESSION_NOT_FOUND: { exitCode: 9 },
   RESTORE_INCOMPLETE: { exitCode: 10 },
 
+  LAPTOP_NEEDS_ROOT: { exitCode: 11 },
+  LAPTOP_IN_USE: { exitCode: 11 },
+  LAPTOP_PORT_TAKEN: { exitCode: 11 },
+
   PROTOCOL_BAD_FRAME: { exitCode: 70 },
   PROTOCOL_BAD_MESSAGE: { exitCode: 70 },
   STREAM_LIMIT: { exitCode: 70 },
