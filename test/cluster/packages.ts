@@ -24,6 +24,17 @@ const BUILD_COMMANDS: Readonly<Record<string, string>> = {
   jq: 'jq',
   'dpkg-source': 'dpkg-dev',
 };
+/** What stands for a developer's command, and the compilers of those that no package has. None starts a service. */
+const CLIENT_COMMANDS: Readonly<Record<string, string>> = {
+  curl: 'curl',
+  dig: 'bind9-dnsutils',
+  psql: 'postgresql-client',
+  'redis-cli': 'redis-tools',
+  python3: 'python3',
+  go: 'golang-go',
+  javac: 'default-jdk-headless',
+  'musl-gcc': 'musl-tools',
+};
 
 /** Installs what `up` and the laptop need, if it is missing. */
 export async function installHostPackages(): Promise<void> {
@@ -33,6 +44,11 @@ export async function installHostPackages(): Promise<void> {
 /** Installs what only the build of Kubernetes needs, if it is missing. */
 export async function installBuildPackages(): Promise<void> {
   await installFor(BUILD_COMMANDS);
+}
+
+/** Installs the clients of test/support/client-programs.ts, if they are missing. */
+export async function installClientPackages(): Promise<void> {
+  await installFor(CLIENT_COMMANDS);
 }
 
 const POSTGRES_FOLDER = '/usr/lib/postgresql';
