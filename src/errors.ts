@@ -33,6 +33,9 @@ export const ERRORS = {
   LAPTOP_IN_USE: { exitCode: 11 },
   LAPTOP_PORT_TAKEN: { exitCode: 11 },
 
+  FILES_LIMIT: { exitCode: 12 },
+  FILES_NOT_WRITTEN: { exitCode: 12 },
+
   PROTOCOL_BAD_FRAME: { exitCode: 70 },
   PROTOCOL_BAD_MESSAGE: { exitCode: 70 },
   STREAM_LIMIT: { exitCode: 70 },
