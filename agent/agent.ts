@@ -85,6 +85,11 @@ export class Agent {
     return this.#routes.find((route) => route.appPort === appPort)?.listener.port ?? 0;
   }
 
+  /** Milliseconds since a session last used the agent; 0 while one does. */
+  get idleMs(): number {
+    return this.#sessions.status().idleMs;
+  }
+
   stats(): AgentStats {
     return {
       openConnections: this.#router.openConnections,

@@ -2,6 +2,7 @@ import { errorText } from '../src/errors.ts';
 import { createLog, jsonLines, type Log } from '../src/log.ts';
 import { type Agent, startAgent } from './agent.ts';
 import { type AgentSettings, readSettings, SettingsError } from './config.ts';
+import { whenIdle } from './idle-exit.ts';
 
 /** A process that meets this many errors of its own in a minute starts anew rather than go on. */
 const MAX_FAILURES_PER_MINUTE = 10;
@@ -26,6 +27,16 @@ async function main(): Promise<void> {
     fatal(log, 'agent cannot listen', { reason: errorText(failure) });
     return;
   }
+  const { exitIdleMs } = settings.config;
+  if (exitIdleMs !== undefined)
+    whenIdle(
+      () => agent.idleMs,
+      exitIdleMs,
+      () => {
+        log.info('agent ends: nobody uses it', { idleMs: agent.idleMs });
+        void agent.close().finally(() => exitFlushed(0));
+      },
+    );
   process.once('SIGINT', () => void agent.close().finally(() => process.exit(130)));
   process.once('SIGTERM', () => {
     void agent

@@ -15,6 +15,8 @@ export interface Session<Carrier extends SessionCarrier> {
   readonly sinceMs: number;
   lastSeenMs: number;
   carrier: Carrier | undefined;
+  /** It has claimed: ports, or with none of them the agent's presence (`run`), and is no mere visitor. */
+  joined: boolean;
 }
 
 interface Claim<Carrier extends SessionCarrier> {
@@ -65,7 +67,7 @@ export class Sessions<Carrier extends SessionCarrier> {
     const now = Date.now();
     const known = this.#sessions.get(identity.sessionId);
     if (known === undefined) {
-      const session: Session<Carrier> = { identity, sinceMs: now, lastSeenMs: now, carrier };
+      const session: Session<Carrier> = { identity, sinceMs: now, lastSeenMs: now, carrier, joined: false };
       this.#sessions.set(identity.sessionId, session);
       return session;
     }
@@ -86,7 +88,7 @@ export class Sessions<Carrier extends SessionCarrier> {
     this.#clearTimer(session);
     if (!this.#isKnown(session)) return;
     const appPorts = this.#portsOf(session);
-    if (appPorts.length === 0) {
+    if (!session.joined) {
       this.#sessions.delete(session.identity.sessionId);
       return;
     }
@@ -100,8 +102,9 @@ export class Sessions<Carrier extends SessionCarrier> {
   }
 
   /**
-   * Takes all of `appPorts` or none. The sessions in `replaces` are ended and no longer in the way; the ports in `laptop` are
-   * the laptop's from the claim on, so that a pod that comes later is never ready with another route.
+   * Takes all of `appPorts` or none; with no ports at all the session only needs the agent to stay (`run`). The sessions in
+   * `replaces` are ended and no longer in the way; the ports in `laptop` are the laptop's from the claim on, so that a pod
+   * that comes later is never ready with another route.
    * @throws RequestFailure TARGET_IN_USE with the holder; TARGET_NOT_FOUND; SESSION_NOT_FOUND when the caller was ended
    */
   claim(
@@ -124,6 +127,7 @@ export class Sessions<Carrier extends SessionCarrier> {
       const old = this.#sessions.get(id);
       if (old !== undefined) this.#end(old, `${session.identity.user}@${session.identity.host}`);
     }
+    session.joined = true;
     for (const appPort of appPorts)
       if (this.#claims.get(appPort)?.session !== session) this.#claims.set(appPort, { session, to: 'app' });
     this.#log.info('session claimed', { ...who(session), appPorts: appPorts.map(String) });
@@ -144,7 +148,8 @@ export class Sessions<Carrier extends SessionCarrier> {
   /** Gives all ports of a session back; it stays connected. */
   release(session: Session<Carrier>): void {
     const appPorts = this.#portsOf(session);
-    if (appPorts.length === 0) return;
+    if (!session.joined) return;
+    session.joined = false;
     this.#routeToApp(session);
     for (const appPort of appPorts) this.#claims.delete(appPort);
     if (session.carrier !== undefined) this.#idleSinceMs = Date.now();
@@ -168,13 +173,13 @@ export class Sessions<Carrier extends SessionCarrier> {
     return claim?.to === 'laptop' ? claim.session.carrier : undefined;
   }
 
-  /** Sessions and routes; one that holds nothing is a visitor (`list`, `leave`, one that was refused) and not among them. */
+  /** Sessions and routes; one that has claimed nothing is a visitor (`list`, `leave`, one that was refused) and not among them. */
   status(): {
     sessions: Holder[];
     routes: { appPort: number; to: 'laptop' | 'app'; sessionId?: string }[];
     idleMs: number;
   } {
-    const sessions = [...this.#sessions.values()].filter((session) => this.#portsOf(session).length > 0);
+    const sessions = [...this.#sessions.values()].filter((session) => session.joined);
     const routes = this.#options.appPorts.map((appPort) => {
       const claim = this.#claims.get(appPort);
       const to = this.laptopFor(appPort) === undefined ? ('app' as const) : ('laptop' as const);

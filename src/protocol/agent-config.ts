@@ -11,6 +11,8 @@ export interface AgentConfig {
   /** The app's container. */
   readonly container: string;
   readonly routes: readonly AgentRoute[];
+  /** The agent ends itself (exit code 0) once no session has used it for this long: a pod that nobody else would end. */
+  readonly exitIdleMs?: number;
 }
 
 /** One intercepted port: the agent listens on `port` and hands over to the laptop or to the app on `appPort`. */
@@ -67,7 +69,7 @@ export function parseAgentConfig(text: string): AgentConfig {
     throw new InterceptorError('INTERNAL', `${AGENT_CONFIG_ENV} is not JSON`, { cause });
   }
   if (typeof value !== 'object' || value === null) throw bad('no object');
-  const { version, tunnelPort, container, routes } = value as Record<string, unknown>;
+  const { version, tunnelPort, container, routes, exitIdleMs } = value as Record<string, unknown>;
   if (version !== 1) throw bad(`version ${String(version)}`);
   if (!isPort(tunnelPort)) throw bad('tunnelPort');
   if (typeof container !== 'string') throw bad('container');
@@ -78,7 +80,8 @@ export function parseAgentConfig(text: string): AgentConfig {
     if (!isPort(port) || !isPort(appPort)) throw bad('route ports');
     return { port, appPort };
   });
-  return { version, tunnelPort, container, routes: parsed };
+  if (exitIdleMs !== undefined && (typeof exitIdleMs !== 'number' || !(exitIdleMs > 0))) throw bad('exitIdleMs');
+  return { version, tunnelPort, container, routes: parsed, ...(exitIdleMs === undefined ? {} : { exitIdleMs }) };
 }
 
 export function isPort(value: unknown): value is number {

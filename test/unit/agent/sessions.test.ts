@@ -185,3 +185,28 @@ test('status shows who holds what, and a connected session means no idle time', 
   assert.deepEqual(status.routes[0], { appPort: 8080, to: 'laptop', sessionId: 'a' });
   assert.equal(status.sessions.length, 1);
 });
+
+test('a session that claims no port disturbs nobody, counts as a user of the agent, and keeps that for the grace', () => {
+  const sessions = newSessions();
+  const holder = join(sessions, 'a').session;
+  sessions.claim(holder, [8080], []);
+  const { session, carrier } = join(sessions, 'b');
+  assert.deepEqual(
+    sessions.status().sessions.map(({ sessionId }) => sessionId),
+    ['a'],
+  );
+  sessions.claim(session, [], []);
+  assert.deepEqual(
+    sessions.status().sessions.map(({ sessionId }) => sessionId),
+    ['a', 'b'],
+  );
+  sessions.release(holder);
+  assert.equal(sessions.status().idleMs, 0);
+  sessions.lost(session, carrier);
+  assert.deepEqual(
+    sessions.status().sessions.map(({ sessionId }) => sessionId),
+    ['b'],
+  );
+  vi.advanceTimersByTime(CLAIM_GRACE_MS + 1);
+  assert.deepEqual(sessions.status().sessions, []);
+});
