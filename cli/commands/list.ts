@@ -118,7 +118,7 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
   const sinceMs = Math.min(...[...holders.values()].map((holder) => holder.sinceMs));
   return {
     ...base,
-    service: record.service,
+    service: record.service ?? null,
     ports: claimed.length > 0 ? claimed : record.routes.flatMap((route) => route.servicePorts),
     claims,
     holders: [...holders.values()].map(whoIs),

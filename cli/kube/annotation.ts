@@ -88,7 +88,7 @@ function parseInstallRecord(text: string): InstallRecord {
     createdAt: stringOf(createdAt, 'createdAt'),
     image: stringOf(image, 'image'),
     codeHash: stringOf(codeHash, 'codeHash'),
-    service: stringOf(service, 'service'),
+    service: service === undefined ? undefined : stringOf(service, 'service'),
     container: stringOf(container, 'container'),
     tunnelPort,
     routes: routes.map(parseRoute),

@@ -144,6 +144,7 @@ export async function retargetService(
   { signal }: CallControl = {},
 ): Promise<Service | undefined> {
   if (record.routes.every(({ targetName }) => targetName !== undefined)) return undefined;
+  if (record.service === undefined) return undefined;
   const path = corePath('services', ref.namespace, record.service);
   const patched = await guardedPatch<Service>(client, path, (service) => {
     signal?.throwIfAborted(); // once it is sent it is waited for: see install()
@@ -164,7 +165,7 @@ export async function readCredentials(
   const secret = await readOrUndefined(client, corePath('secrets', namespace, record.secret), signal);
   if (secret === undefined)
     throw new InterceptorError('TARGET_NOT_FOUND', `the agent's secret "${record.secret}" is gone`, {
-      hint: `take the agent out and intercept again: intercept leave ${record.service} -n ${namespace}`,
+      hint: `take the agent out and intercept again: intercept leave -n ${namespace} <target>`,
     });
   return parseCredentials(secret);
 }

@@ -10,7 +10,7 @@ import type { ResolvedTarget } from './target.ts';
  * @throws InterceptorError TARGET_UNSUPPORTED, TARGET_NOT_READY
  */
 export function requireInterceptable(target: ResolvedTarget): ResolvedTarget & { readonly service: Service } {
-  const { kind, service, workload, pods } = target;
+  const { kind, service, workload } = target;
   const name = workloadText({ kind, name: workload.metadata.name });
   if (service === undefined)
     throw new InterceptorError('TARGET_UNSUPPORTED', `no Service selects the pods of ${name}`, {
@@ -22,13 +22,23 @@ export function requireInterceptable(target: ResolvedTarget): ResolvedTarget & {
       `service "${service.metadata.name}" is headless: its callers go to the pods' own addresses and ports, past the agent`,
       { hint: 'intercept a Service with a cluster IP that selects the same pods' },
     );
-  refuseByTemplate(name, target.namespace, originalWorkload(workload));
+  requireJoinable(target);
+  return { ...target, service };
+}
+
+/**
+ * Refuses what cannot be given an agent now, Service or not: hostNetwork, Windows, paused, OnDelete, a canary by partition,
+ * no replicas, no ready pod. Pure.
+ * @throws InterceptorError TARGET_UNSUPPORTED, TARGET_NOT_READY
+ */
+export function requireJoinable({ kind, namespace, workload, pods }: ResolvedTarget): void {
+  const name = workloadText({ kind, name: workload.metadata.name });
+  refuseByTemplate(name, namespace, originalWorkload(workload));
   if ((workload.spec.replicas ?? 1) === 0)
     throw new InterceptorError('TARGET_NOT_READY', `${name} is scaled to 0: there is no pod to intercept`, {
-      hint: `kubectl scale ${name} --replicas=1 -n ${target.namespace}`,
+      hint: `kubectl scale ${name} --replicas=1 -n ${namespace}`,
     });
-  if (!pods.some(isPodReady)) throw notReady(name, target.namespace, pods);
-  return { ...target, service };
+  if (!pods.some(isPodReady)) throw notReady(name, namespace, pods);
 }
 
 function refuseByTemplate(name: string, namespace: string, workload: Workload): void {

@@ -1,7 +1,7 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { readInstall } from './annotation.ts';
 import { AGENT_CONTAINER, newInstallId } from './names.ts';
-import { type Workload, workloadText } from './objects.ts';
+import { type Service, type Workload, workloadText } from './objects.ts';
 import type { InstallPlan, InstallRequest } from './plan.ts';
 import { planService } from './plan-service.ts';
 import { planWorkload } from './plan-workload.ts';
@@ -28,11 +28,10 @@ export function planInstall(workload: Workload, request: InstallRequest, created
     const { record } = state;
     const warnings = requireFit(record, request);
     const container = workload.spec.template.spec.containers.find(({ name }) => name === AGENT_CONTAINER);
-    const after = planService(service, request, record);
     return {
       action: 'reuse',
       workload: { before: workload, after: workload },
-      service: after === undefined ? undefined : { before: service, after },
+      service: servicePlan(service, request, record),
       passedPorts: passedPorts(record, request),
       record,
       container: container ?? { name: AGENT_CONTAINER },
@@ -40,16 +39,24 @@ export function planInstall(workload: Workload, request: InstallRequest, created
     };
   }
   const plan = planWorkload(workload, request, request.installId ?? newInstallId(), createdAt);
-  const after = planService(service, request, plan.record);
   return {
     action: 'install',
     workload: { before: workload, after: plan.after },
-    service: after === undefined ? undefined : { before: service, after },
+    service: servicePlan(service, request, plan.record),
     passedPorts: passedPorts(plan.record, request),
     record: plan.record,
     container: plan.container,
     warnings: plan.warnings,
   };
+}
+
+function servicePlan(
+  service: Service | undefined,
+  request: InstallRequest,
+  record: InstallRecord,
+): InstallPlan['service'] {
+  const after = service === undefined ? undefined : planService(service, request, record);
+  return service === undefined || after === undefined ? undefined : { before: service, after };
 }
 
 function passedPorts({ routes }: InstallRecord, { ports }: InstallRequest): number[] {

@@ -16,7 +16,7 @@ import { type Container, type Workload, workloadText } from './objects.ts';
 import type { InstallRequest } from './plan.ts';
 import { planRoutes, takeOverName } from './plan-ports.ts';
 import { keepCountDuringRollout } from './plan-strategy.ts';
-import { allPorts, portContainers } from './ports.ts';
+import { allPorts, defaultContainer, portContainers } from './ports.ts';
 import type { InstallRecord } from './record.ts';
 
 export interface WorkloadPlan {
@@ -49,12 +49,12 @@ export function planWorkload(
         hint: `apply its manifest again, or: kubectl rollout undo ${name}`,
       },
     );
-  const appName = request.ports[0]?.container;
+  const appName = request.ports[0]?.container ?? defaultContainer(template);
   const app = portContainers(template).find((container) => container.name === appName);
   if (app === undefined)
-    throw new InterceptorError('TARGET_UNSUPPORTED', `${name} has no container "${appName ?? ''}" any more`);
+    throw new InterceptorError('TARGET_UNSUPPORTED', `${name} has no container "${appName}" any more`);
 
-  const ports = allPorts(request.service, original);
+  const ports = request.service === undefined ? [] : allPorts(request.service, original);
   const { tunnelPort, routes } = planRoutes(template, ports, request.agent.firstPort ?? DEFAULT_TUNNEL_PORT);
   const config: AgentConfig = {
     version: 1,
@@ -92,7 +92,7 @@ export function planWorkload(
     createdAt,
     image: request.agent.image,
     codeHash,
-    service: request.service.metadata.name,
+    service: request.service?.metadata.name,
     container: app.name,
     tunnelPort,
     routes,

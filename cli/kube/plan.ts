@@ -7,7 +7,8 @@ export interface InstallRequest {
   readonly namespace: string;
   readonly kind: WorkloadKind;
   readonly name: string;
-  readonly service: Service;
+  /** Undefined where no traffic is to be taken (`run`): the agent gets no routes. */
+  readonly service: Service | undefined;
   /** The ports to intercept now; the install covers all TCP ports of the Service. */
   readonly ports: readonly PortChoice[];
   readonly agent: AgentOptions;

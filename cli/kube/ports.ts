@@ -157,8 +157,8 @@ export function portContainers(template: PodTemplate): Container[] {
   return [...template.spec.containers, ...sidecars];
 }
 
-/** Whose port an undeclared one is taken for: kubectl's default container, else the first. */
-function defaultContainer(template: PodTemplate): string {
+/** The app's container where no port tells (an undeclared one, or none at all): kubectl's default container, else the first. */
+export function defaultContainer(template: PodTemplate): string {
   const marked = template.metadata?.annotations?.[DEFAULT_CONTAINER_ANNOTATION];
   const [first] = template.spec.containers;
   return template.spec.containers.find(({ name }) => name === marked)?.name ?? first?.name ?? '';

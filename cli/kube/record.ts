@@ -23,7 +23,8 @@ export interface InstallRecord {
   readonly image: string;
   /** contentHash() of the agent's code. */
   readonly codeHash: string;
-  readonly service: string;
+  /** Undefined where the agent takes no traffic: installed by `run`. */
+  readonly service: string | undefined;
   /** The app's container: whose environment and mounts the agent has. */
   readonly container: string;
   readonly tunnelPort: number;

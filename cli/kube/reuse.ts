@@ -12,8 +12,12 @@ export interface Misfit {
 
 /** Whether the installed agent serves the request as it is; its code's version is for the tunnel's handshake to judge. Pure. */
 export function misfit(record: InstallRecord, request: InstallRequest): Misfit | undefined {
-  if (record.service !== request.service.metadata.name)
-    return { reason: 'service', text: `was installed for service "${record.service}"` };
+  if (request.service === undefined) return undefined; // who takes no traffic is served by every agent
+  if (record.service !== request.service.metadata.name) {
+    const what =
+      record.service === undefined ? '"intercept run", which takes no traffic' : `service "${record.service}"`;
+    return { reason: 'service', text: `was installed for ${what}` };
+  }
   for (const { appPort, targetName, container, servicePort } of request.ports) {
     if (container !== record.container)
       return { reason: 'container', text: `was installed for container "${record.container}", not "${container}"` };

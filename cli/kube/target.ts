@@ -15,7 +15,7 @@ import {
 } from './objects.ts';
 import { findOwners, type Owner } from './owners.ts';
 
-export { requireInterceptable } from './interceptable.ts';
+export { requireInterceptable, requireJoinable } from './interceptable.ts';
 
 /** What the user named: `web`, `svc/web`, `deploy/web`, `sts/web`. */
 export interface TargetName {
@@ -63,6 +63,8 @@ export interface ResolveOptions {
   readonly namespace: string;
   /** The --service option: which Service of a workload target. */
   readonly service?: string | undefined;
+  /** The workload alone matters: none of its Services is looked for. */
+  readonly withoutService?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -193,7 +195,7 @@ async function resolveWorkload(
   kind: WorkloadKind,
   workload: Workload,
 ): Promise<ResolvedTarget> {
-  const services = await listAll<Service>(client, options, 'v1', 'services');
+  const services = options.withoutService === true ? [] : await listAll<Service>(client, options, 'v1', 'services');
   const labels = originalWorkload(workload).spec.template.metadata?.labels;
   const selecting = services.filter(({ spec }) => spec.type !== 'ExternalName' && matchesLabels(spec.selector, labels));
   const service = chooseService(workloadText({ kind, name: workload.metadata.name }), selecting, options.service);
