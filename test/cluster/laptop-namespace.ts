@@ -51,9 +51,15 @@ export async function removeLaptopNamespace(name: string): Promise<void> {
     { timeoutMs: 10_000, intervalMs: 20, onTimeout: () => new Error(`processes in ${name} do not end`) },
   );
   await tryRun(['ip', 'netns', 'delete', name]);
+  await rm(laptopEtc(name), { recursive: true, force: true });
   for (const folder of await readdir(tmpdir())) {
     if (folder.startsWith(`${name}.`)) await rm(join(tmpdir(), folder), { recursive: true, force: true });
   }
+}
+
+/** Files here are seen in place of those of /etc by what runs in the laptop (ip-netns(8)). Removed together with it. */
+export function laptopEtc(name: string): string {
+  return `/etc/netns/${name}`;
 }
 
 /** A folder that is removed together with the laptop. */
