@@ -50,11 +50,14 @@ test('ndots is held to what glibc takes', () => {
 
 test('what is formatted is read back the same', () => {
   const domain = fc.stringMatching(/^[a-z0-9]{1,10}(\.[a-z0-9]{1,10}){0,3}$/);
-  const conf = fc.record({
-    nameservers: fc.array(fc.oneof(fc.ipV4(), fc.ipV6()), { maxLength: 3 }),
-    search: fc.array(domain, { maxLength: 6 }),
-    ndots: fc.integer({ min: 0, max: 15 }),
-  });
+  const conf = fc.record(
+    {
+      nameservers: fc.array(fc.oneof(fc.ipV4(), fc.ipV6()), { maxLength: 3 }),
+      search: fc.array(domain, { maxLength: 6 }),
+      ndots: fc.integer({ min: 0, max: 15 }),
+    },
+    { noNullPrototype: true },
+  );
   fc.assert(fc.property(conf, (given) => assert.deepEqual(parseResolvConf(formatResolvConf(given)), given)));
 });
 
