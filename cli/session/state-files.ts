@@ -78,7 +78,7 @@ export async function readSessionRecords(): Promise<SessionRecord[]> {
 }
 
 /** Whether the record's process still runs. */
-export async function isAlive(record: SessionRecord): Promise<boolean> {
+export async function isAlive(record: Pick<SessionRecord, 'pid' | 'processStart'>): Promise<boolean> {
   try {
     process.kill(record.pid, 0);
   } catch {
