@@ -13,6 +13,8 @@ export interface BenchSize {
   readonly colds: number;
   readonly warms: number;
   readonly roundTrips: number;
+  /** Short connections, one after another. */
+  readonly connections: number;
   readonly streamBytes: number;
   readonly loadSeconds: number;
   readonly repeats: number;
@@ -22,6 +24,7 @@ const FULL: BenchSize = {
   colds: 5,
   warms: 9,
   roundTrips: 3000,
+  connections: 300,
   streamBytes: 512 * 2 ** 20,
   loadSeconds: 10,
   repeats: 3,
@@ -30,6 +33,7 @@ const SMOKE: BenchSize = {
   colds: 1,
   warms: 3,
   roundTrips: 500,
+  connections: 100,
   streamBytes: 256 * 2 ** 20,
   loadSeconds: 2,
   repeats: 1,

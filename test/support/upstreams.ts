@@ -11,8 +11,8 @@ const OTHER_HTTP_PORT = 8081;
 const ECHO_PORT = 7000;
 
 /**
- * HTTP: `/whoami` the caller's address, `/zeros/<n>` so many bytes, all else `<who> <path>`, where <who> differs by port;
- * ECHO_PORT: what came, over TCP and UDP.
+ * HTTP: `/whoami` the caller's address, `/zeros/<n>` so many bytes, `/sink` how many came in the request, all else
+ * `<who> <path>`, where <who> differs by port; ECHO_PORT: what came, over TCP and UDP.
  */
 const CODE = `
 const http = require('node:http');
@@ -33,6 +33,10 @@ for (const [port, who] of [[${HTTP_PORT}, 'api'], [${OTHER_HTTP_PORT}, 'other-ap
     const zero = /^\\/zeros\\/(\\d+)$/.exec(request.url);
     if (zero) return zeros(response, Number(zero[1]));
     if (request.url === '/whoami') return response.end(request.socket.remoteAddress.replace('::ffff:', '') + '\\n');
+    if (request.url === '/sink') {
+      let bytes = 0;
+      return request.on('data', (chunk) => { bytes += chunk.length; }).on('end', () => response.end(bytes + '\\n'));
+    }
     response.end(who + ' ' + request.url + '\\n');
   }).listen(port);
 }

@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { TestCluster, TestNamespace } from '../support/cluster.ts';
+import { startUpstreams } from '../support/upstreams.ts';
+import { type BareSocket, mebibytesPerSecond } from './bare-socket.ts';
+import type { BenchSize } from './main.ts';
+import { PortForward } from './port-forward.ts';
+import { INTERCEPT, startSession } from './session.ts';
+import { compare, median, type Row } from './stats.ts';
+
+const CLIENT = fileURLToPath(new URL('./network-client.cjs', import.meta.url));
+const DOMAIN = 'cluster.local';
+const AT_ONCE = 16;
+const TIMEOUT_MS = 180_000;
+
+type Network = 'namespace' | 'proxy' | 'none';
+
+/** Gives what the client program is run by: nothing, or `intercept run … --`. */
+type Runner = (operation: string, ...operands: readonly (string | number)[]) => Promise<unknown>;
+
+/**
+ * What it costs to stand inside the cluster: DNS answers beside a bare round trip, connections and bytes to a Service beside
+ * `kubectl port-forward` to the same one, and namespace mode beside proxy mode and none at all.
+ */
+export async function measureNetwork(
+  cluster: TestCluster,
+  namespace: TestNamespace,
+  bare: BareSocket,
+  size: BenchSize,
+): Promise<Row[]> {
+  const upstreams = await startUpstreams(cluster, namespace);
+  const forward = await PortForward.start(cluster, namespace, 'api');
+  const inside = (network: Network): Runner => {
+    const command = [INTERCEPT, 'run', 'web', '--keep-agent', '--network', network, '--', process.execPath, CLIENT];
+    return (...operands) => runClient(namespace, command, operands);
+  };
+  const runners: Record<'forward' | 'namespace' | 'proxy', { run: Runner; url: string }> = {
+    forward: { run: (...operands) => runClient(namespace, [CLIENT], operands), url: forward.url },
+    namespace: { run: inside('namespace'), url: 'http://api' },
+    proxy: { run: inside('proxy'), url: 'http://api' },
+  };
+  const measured: Record<string, number[]> = {};
+  const note = (name: string, value: number): void => {
+    measured[name] = [...(measured[name] ?? []), value];
+  };
+  try {
+    const bytes = size.streamBytes;
+    for (let i = 0; i < size.repeats; i++) {
+      note('echo', median(await bare.roundTrips(size.roundTrips)));
+      note('dns', median(numbers(await inside('namespace')('dns', DOMAIN, size.roundTrips))));
+      for (const [name, { run, url }] of Object.entries(runners)) {
+        note(`${name}Get`, median(numbers(await run('gets', `${url}/`, size.connections))));
+        note(`${name}Rate`, Number(await run('rate', `${url}/`, size.connections * 2, AT_ONCE)));
+        note(`${name}Down`, rateOf(bytes, await run('download', `${url}/zeros/${bytes}`)));
+        note(`${name}Up`, rateOf(bytes, await run('upload', `${url}/sink`, bytes)));
+      }
+      for (const network of ['namespace', 'proxy', 'none'] as const)
+        note(`${network}Start`, await startSeconds(namespace, network));
+    }
+  } finally {
+    await forward.close();
+    await startSession(namespace, ['leave', 'web']).exited;
+    await upstreams.dispose();
+  }
+  const value = (name: string): number => median(measured[name] ?? []);
+  const beside = (
+    what: string,
+    name: string,
+    other: string,
+    unit: string,
+    target?: Parameters<typeof compare>[4],
+  ): Row => compare(what, value(name), value(other), unit, target);
+  return [
+    beside('DNS answer p50 beside a bare round trip', 'dns', 'echo', 'ms'),
+    beside('GET on a new connection, p50, beside port-forward', 'namespaceGet', 'forwardGet', 'ms', { atMost: 0.5 }),
+    beside('connections/s, 16 at once, beside port-forward', 'namespaceRate', 'forwardRate', '/s', { atLeast: 2 }),
+    beside('outgoing, pod → laptop, beside port-forward', 'namespaceDown', 'forwardDown', 'MiB/s', { atLeast: 3 }),
+    beside('outgoing, laptop → pod, beside port-forward', 'namespaceUp', 'forwardUp', 'MiB/s', { atLeast: 3 }),
+    beside('GET on a new connection, namespace beside proxy', 'namespaceGet', 'proxyGet', 'ms'),
+    beside('pod → laptop, namespace beside proxy', 'namespaceDown', 'proxyDown', 'MiB/s'),
+    beside('laptop → pod, namespace beside proxy', 'namespaceUp', 'proxyUp', 'MiB/s'),
+    beside('run -- node -e 0, namespace beside none', 'namespaceStart', 'noneStart', 's'),
+    beside('run -- node -e 0, proxy beside none', 'proxyStart', 'noneStart', 's'),
+  ];
+}
+
+async function runClient(
+  namespace: TestNamespace,
+  command: readonly string[],
+  operands: readonly (string | number)[],
+): Promise<unknown> {
+  return JSON.parse(await runNode(namespace, [...command, ...operands.map(String)]));
+}
+
+/** Seconds of a command that does nothing, from the start of `intercept run` to its end, with the agent in place. */
+async function startSeconds(namespace: TestNamespace, network: Network): Promise<number> {
+  const started = performance.now();
+  const options = ['run', 'web', '--keep-agent', '--network', network];
+  await runNode(namespace, [INTERCEPT, ...options, '--', process.execPath, '-e', '0']);
+  return (performance.now() - started) / 1000;
+}
+
+async function runNode(namespace: TestNamespace, args: readonly string[]): Promise<string> {
+  const env = { ...process.env, KUBECONFIG: namespace.editKubeconfig };
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: TIMEOUT_MS });
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+    });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  if (code !== 0) throw new Error(`${args.join(' ')}: exit code ${String(code)}\n${output.stderr}`);
+  return output.stdout;
+}
+
+function numbers(value: unknown): number[] {
+  if (!Array.isArray(value)) throw new Error(`not a list of times: ${JSON.stringify(value)}`);
+  return value.map(Number);
+}
+
+function rateOf(bytes: number, milliseconds: unknown): number {
+  return mebibytesPerSecond(bytes, performance.now() - Number(milliseconds));
+}
