@@ -4,7 +4,6 @@ import { isRecord } from '../../src/protocol/control.ts';
 import type { KubeMetadata, KubeObject } from './client-types.ts';
 import type { AgentCredentials } from './credentials.ts';
 import { INSTALL_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from './names.ts';
-import type { Workload } from './objects.ts';
 import type { InstallRecord } from './record.ts';
 
 /** Of all ConfigMap data together (API server's MaxSecretSize and the same for ConfigMaps). */
@@ -15,10 +14,10 @@ export const MANAGED_SELECTOR = `${MANAGED_BY_LABEL}=${MANAGED_BY}`;
 
 /**
  * The ConfigMap with the agent's code. Immutable: the kubelet need not watch it.
- * @param workload as stored: the owner, so that the ConfigMap goes with it
+ * @param owner the workload or pod as stored, so that the ConfigMap goes with it
  * @throws InterceptorError INTERNAL when the code is over 1 MiB
  */
-export function codeConfigMap(workload: Workload, record: InstallRecord, code: string): KubeObject {
+export function codeConfigMap(owner: KubeObject, record: InstallRecord, code: string): KubeObject {
   if (Buffer.byteLength(code) > MAX_DATA_BYTES)
     throw new InterceptorError(
       'INTERNAL',
@@ -27,23 +26,19 @@ export function codeConfigMap(workload: Workload, record: InstallRecord, code: s
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    metadata: metadata(workload, record, record.configMap),
+    metadata: metadata(owner, record, record.configMap),
     immutable: true,
     data: { [AGENT_CODE_FILE]: code },
   };
 }
 
 /** The Secret with the agent's credentials. */
-export function credentialsSecret(
-  workload: Workload,
-  record: InstallRecord,
-  credentials: AgentCredentials,
-): KubeObject {
+export function credentialsSecret(owner: KubeObject, record: InstallRecord, credentials: AgentCredentials): KubeObject {
   const base64 = (text: string): string => Buffer.from(text).toString('base64');
   return {
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: metadata(workload, record, record.secret),
+    metadata: metadata(owner, record, record.secret),
     type: 'Opaque',
     immutable: true,
     data: {
@@ -66,8 +61,8 @@ export function parseCredentials(secret: KubeObject): AgentCredentials {
   return { key: read('key'), tlsKey: read('tls.key'), tlsCert: read('tls.crt') };
 }
 
-function metadata(workload: Workload, record: InstallRecord, name: string): KubeMetadata {
-  const { namespace, uid } = workload.metadata;
+function metadata(owner: KubeObject, record: InstallRecord, name: string): KubeMetadata {
+  const { namespace, uid } = owner.metadata;
   return {
     name,
     ...(namespace === undefined ? {} : { namespace }),
@@ -75,9 +70,9 @@ function metadata(workload: Workload, record: InstallRecord, name: string): Kube
     // blockOwnerDeletion is left out: it asks for a right on the owner's finalizers where that admission plug-in is on
     ownerReferences: [
       {
-        apiVersion: 'apps/v1',
-        kind: workload.kind ?? '',
-        name: workload.metadata.name,
+        apiVersion: owner.apiVersion ?? 'apps/v1',
+        kind: owner.kind ?? '',
+        name: owner.metadata.name,
         uid: uid ?? '',
       },
     ],

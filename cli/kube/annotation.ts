@@ -74,7 +74,8 @@ export function recordText(record: InstallRecord | RetargetRecord, object: KubeO
   return text;
 }
 
-function parseInstallRecord(text: string): InstallRecord {
+/** Reads the annotation's text. @throws InterceptorError INTERNAL naming the field, SyntaxError */
+export function parseInstallRecord(text: string): InstallRecord {
   const value = parseObject(text);
   const { installId, createdBy, createdAt, image, codeHash, service, container, tunnelPort } = value;
   const { routes, configMap, secret, keepAgent, changes } = value;

@@ -13,6 +13,7 @@ export const DEFAULT_TUNNEL_PORT = 9900;
 
 const MAX_OBJECT_NAME = 253;
 const MAX_PORT_NAME = 15;
+const MAX_LABEL = 63;
 
 /** The first 10 hexadecimal digits of a text's SHA-256: enough to name a version of the agent's code. */
 export function contentHash(text: string): string {
@@ -36,6 +37,14 @@ export function objectNames(
   const tail = `-${codeHash}-${installId}`;
   const head = `kube-intercept-${workload}`.slice(0, MAX_OBJECT_NAME - tail.length);
   return { configMap: `${head}${tail}`, secret: `${head}${tail}` };
+}
+
+/** `kube-intercept-ann-1a2b3c4d`: a pod's name is its host name, of 63 characters at most. */
+export function ownPodName(user: string, installId: string): string {
+  const tail = `-${installId}`;
+  const plain = user.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+  const head = `kube-intercept-${plain}`.slice(0, MAX_LABEL - tail.length).replace(/-+$/, '');
+  return `${head}${tail}`;
 }
 
 /**
