@@ -9,6 +9,7 @@ import { appEnvironment } from './app-environment.ts';
 import type { AgentSettings } from './config.ts';
 import { drained } from './drain.ts';
 import { MAX_SESSIONS } from './limits.ts';
+import { readPodNetwork } from './pod-network.ts';
 import { ArmedProofs, prove } from './proof.ts';
 import { Readiness } from './readiness.ts';
 import { RequestDispatcher, type RequestHandlers } from './requests.ts';
@@ -16,6 +17,8 @@ import { listenOnRoute, type RouteListener } from './route-listener.ts';
 import { Router } from './router.ts';
 import { type Session, Sessions } from './sessions.ts';
 import { startTunnelServer, type TunnelServer } from './tunnel-server.ts';
+import type { VolumePlaces } from './volumes/roots.ts';
+import { SessionVolumes } from './volumes/volumes.ts';
 
 export interface AgentOptions {
   readonly settings: AgentSettings;
@@ -28,6 +31,8 @@ export interface AgentOptions {
   readonly handshakeDeadlineMs?: number;
   readonly drainLingerMs?: number;
   readonly maxConnections?: number;
+  readonly resolvConf?: string;
+  readonly volumePlaces?: VolumePlaces;
 }
 
 export interface AgentStats {
@@ -177,8 +182,12 @@ export class Agent {
       },
     });
     const session = this.#sessions.connect(identity, tunnel);
+    const volumes = new SessionVolumes(
+      () => tunnel.sendControl({ type: 'event', event: 'files-changed' }),
+      this.#options.volumePlaces,
+    );
     const requests = new RequestDispatcher(
-      this.#handlersOf(session, tunnel),
+      this.#handlersOf(session, tunnel, volumes),
       (response) => tunnel.sendControl(response),
       this.#log,
     );
@@ -189,6 +198,7 @@ export class Agent {
     this.#tasks.add(
       tunnel.closed.then((failure) => {
         this.#tunnels.delete(tunnel);
+        volumes.close();
         this.#sessions.lost(session, tunnel);
         const reason = failure === undefined ? 'closed' : errorText(failure);
         this.#log.debug('tunnel closed', { session: sessionId, reason });
@@ -196,7 +206,7 @@ export class Agent {
     );
   }
 
-  #handlersOf(session: Session<Mux>, tunnel: Mux): RequestHandlers {
+  #handlersOf(session: Session<Mux>, tunnel: Mux, volumes: SessionVolumes): RequestHandlers {
     const { settings, env } = this.#options;
     const { key } = settings.credentials;
     return {
@@ -213,6 +223,8 @@ export class Agent {
         return {};
       },
       environment: () => ({ variables: appEnvironment(env) }),
+      network: () => readPodNetwork(settings.podIp, this.#options.resolvConf),
+      files: (params) => volumes.files(params),
       status: () => ({
         pod: settings.podName,
         agentVersion: VERSION,

@@ -37,3 +37,16 @@ export const READY_WITHOUT_CLAIM_MS = 2_000;
 /** After SIGTERM: how long an idle agent stays for callers that have not heard yet. */
 export const DRAIN_LINGER_MS = 10_000;
 export const DRAIN_POLL_MS = 200;
+
+/** Folders, files and links looked at for one list of the app's volumes. */
+export const MAX_VOLUME_ENTRIES = 50_000;
+export const MAX_VOLUME_DEPTH = 64;
+/** Globs in one request. */
+export const MAX_EXCLUDES = 256;
+/** Folders of the app's volumes that are watched; changes in others are found by looking, at this interval. */
+export const MAX_WATCHED_FOLDERS = 256;
+export const VOLUMES_POLL_MS = 15_000;
+/** Changes that come together are told once: the kubelet renames, removes and makes several entries for one update. */
+export const VOLUMES_SETTLE_MS = 250;
+/** Files of the app's volumes that are read at the same time; others wait. */
+export const MAX_OPEN_FILES = 16;

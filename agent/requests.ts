@@ -8,7 +8,7 @@ import {
   type ControlResponse,
   isRecord,
 } from '../src/protocol/control.ts';
-import { MAX_PENDING_REQUESTS, MAX_PROOF_TTL_MS, MAX_PROVE_TIMEOUT_MS } from './limits.ts';
+import { MAX_EXCLUDES, MAX_PENDING_REQUESTS, MAX_PROOF_TTL_MS, MAX_PROVE_TIMEOUT_MS } from './limits.ts';
 import { isProofNonce } from './proof.ts';
 import { RequestFailure } from './request-failure.ts';
 
@@ -37,6 +37,15 @@ const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> }
   },
   release: () => ({}),
   environment: () => ({}),
+  network: () => ({}),
+  files: (params) => {
+    const { exclude, maxFiles, maxBytes, watch } = record(params);
+    if (!Array.isArray(exclude) || exclude.length > MAX_EXCLUDES || !exclude.every(isText)) throw bad('exclude');
+    if (!isCount(maxFiles)) throw bad('maxFiles');
+    if (!isCount(maxBytes)) throw bad('maxBytes');
+    if (typeof watch !== 'boolean') throw bad('watch');
+    return { exclude, maxFiles, maxBytes, watch };
+  },
   status: () => ({}),
   expectProof: (params) => {
     const { nonce, ttlMs } = record(params);
@@ -103,6 +112,10 @@ function isMethod(method: string): method is ControlMethod {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= 1024;
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 function record(params: unknown): Record<string, unknown> {

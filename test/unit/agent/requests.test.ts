@@ -13,6 +13,8 @@ const handlers: RequestHandlers = {
   route: nothing,
   release: nothing,
   environment: () => ({ variables: { A: '1' } }),
+  network: () => ({ addresses: [], nameservers: [], search: [], ndots: 1 }),
+  files: () => ({ roots: [], files: [], unreadable: [] }),
   status: () => {
     throw new Error('broken');
   },
@@ -75,6 +77,12 @@ test('parameters of the wrong shape are refused by name', async () => {
     ['prove', { nonce: NONCE, host: 'a', port: 65536, timeoutMs: 1 }],
     ['prove', { nonce: NONCE, host: 'a', port: 80 }],
     ['evict', {}],
+    ['files', {}],
+    ['files', { exclude: [1], maxFiles: 1, maxBytes: 1, watch: false }],
+    ['files', { exclude: Array(1000).fill('*'), maxFiles: 1, maxBytes: 1, watch: false }],
+    ['files', { exclude: [], maxFiles: -1, maxBytes: 1, watch: false }],
+    ['files', { exclude: [], maxFiles: 1, maxBytes: Number.NaN, watch: false }],
+    ['files', { exclude: [], maxFiles: 1, maxBytes: 1 }],
   ];
   for (const [method, params] of wrong)
     assert.equal(await errorOf(method, params), 'BAD_PARAMS', JSON.stringify(params));
