@@ -118,6 +118,11 @@ export class InterceptRun {
     await this.#until(() => this.stdout.includes(text) || undefined, `"${text}" from the command`, timeoutMs);
   }
 
+  /** The first text of the command's standard output that matches, past or to come. */
+  async untilOutputMatch(pattern: RegExp, what: string, timeoutMs = 60_000): Promise<string> {
+    return await this.#until(() => pattern.exec(this.stdout)?.[0], `answer to ${what}`, timeoutMs);
+  }
+
   async #until<T>(find: () => T | undefined, what: string, timeoutMs: number): Promise<T> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
