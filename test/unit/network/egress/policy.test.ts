@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'vitest';
+import { AddressRanges, parseCidr } from '../../../../cli/network/egress/address-ranges.ts';
+import { HostGlobs } from '../../../../cli/network/egress/host-globs.ts';
+import { addressLiteral, type EgressPolicy, wayOfAddress, wayOfName } from '../../../../cli/network/egress/policy.ts';
+
+const policy = (change: Partial<EgressPolicy> = {}): EgressPolicy => ({
+  egress: 'pod',
+  localHosts: new HostGlobs(['*.corp.example', 'db.home', '203.0.113.*']),
+  localRanges: new AddressRanges(['192.168.0.0/16', 'fd12::/16', '198.51.100.7']),
+  clusterRanges: new AddressRanges(['10.96.0.0/12', '10.244.0.0/16', 'fd00:96::/64']),
+  isClusterName: (name) => name.endsWith('.svc.cluster.local'),
+  originOf: (address) => (address === '172.20.0.9' ? 'laptop' : undefined),
+  ...change,
+});
+
+describe('names', () => {
+  const rows: readonly (readonly [string, 'pod' | 'laptop' | undefined])[] = [
+    ['localhost', 'laptop'],
+    ['LOCALHOST.', 'laptop'],
+    ['web.localhost', 'laptop'],
+    ['git.corp.example', 'laptop'],
+    ['a.b.CORP.example.', 'laptop'],
+    ['corp.example', undefined],
+    ['db.home', 'laptop'],
+    ['xdb.home', undefined],
+    ['dbxhome', undefined],
+    ['api.shop.svc.cluster.local', 'pod'],
+    ['api', undefined],
+  ];
+  test.each(rows)('%s leaves from %s', (name, way) => {
+    assert.equal(wayOfName(name, policy()), way);
+  });
+});
+
+describe('addresses with --egress pod', () => {
+  const rows = [
+    ['127.0.0.1', 'laptop'],
+    ['127.8.9.1', 'laptop'],
+    ['::1', 'laptop'],
+    ['::ffff:127.0.0.1', 'laptop'],
+    ['0.0.0.0', 'laptop'],
+    ['192.168.3.4', 'laptop'],
+    ['::ffff:192.168.3.4', 'laptop'],
+    ['fd12:1::1', 'laptop'],
+    ['198.51.100.7', 'laptop'],
+    ['198.51.100.8', 'pod'],
+    ['203.0.113.5', 'laptop'],
+    ['172.20.0.9', 'laptop'],
+    ['10.96.0.1', 'pod'],
+    ['93.184.216.34', 'pod'],
+    ['2001:db8::1', 'pod'],
+  ] as const;
+  test.each(rows)('%s leaves from the %s', (address, way) => {
+    assert.equal(wayOfAddress(address, policy()), way);
+  });
+});
+
+describe('addresses with --egress cluster', () => {
+  const rows = [
+    ['10.96.0.1', 'pod'],
+    ['10.244.3.2', 'pod'],
+    ['fd00:96::1', 'pod'],
+    ['93.184.216.34', 'laptop'],
+    ['10.0.0.1', 'laptop'],
+    ['172.20.0.9', 'laptop'],
+  ] as const;
+  test.each(rows)('%s leaves from the %s', (address, way) => {
+    assert.equal(wayOfAddress(address, policy({ egress: 'cluster' })), way);
+  });
+});
+
+test('what a lookup just said of an address counts more than what is remembered', () => {
+  assert.equal(wayOfAddress('172.20.0.9', policy(), 'cluster'), 'pod');
+  assert.equal(wayOfAddress('8.8.8.8', policy(), 'laptop'), 'laptop');
+});
+
+test('literals are told from names, with brackets and zones', () => {
+  assert.equal(addressLiteral('[::1]'), '::1');
+  assert.equal(addressLiteral('fe80::1%eth0'), 'fe80::1');
+  assert.equal(addressLiteral('10.0.0.1'), '10.0.0.1');
+  assert.equal(addressLiteral('api'), undefined);
+  assert.equal(addressLiteral('1.2.3'), undefined);
+});
+
+test('what is no range or no host name is refused with USAGE_BAD_OPTION', () => {
+  for (const bad of [
+    '',
+    '10.0.0.0/33',
+    '10.0.0/8',
+    'fd00::/129',
+    '10.0.0.0/8/8',
+    '10.0.0.0/',
+    'x',
+    'fe80::1%eth0/64',
+    '10.0.0.0/-1',
+  ])
+    assert.throws(() => parseCidr(bad), { code: 'USAGE_BAD_OPTION' }, bad);
+  for (const bad of ['', 'a b', 'http://x', 'x'.repeat(254)])
+    assert.throws(() => new HostGlobs([bad]), { code: 'USAGE_BAD_OPTION' }, bad);
+});
+
+test('a glob of many stars is no trap', () => {
+  const globs = new HostGlobs([`${'*a'.repeat(3)}${'*'.repeat(100)}b`]);
+  assert.equal(globs.has(`${'a'.repeat(200)}c`), false);
+});
