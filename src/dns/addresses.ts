@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from '../net/ip.ts';
 
 /** One spelling for each address: IPv6 as RFC 5952 has it, an IPv4 address mapped into IPv6 as IPv4; no brackets, no scope. */
 export function canonicalAddress(text: string): string {

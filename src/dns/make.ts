@@ -1,5 +1,5 @@
-import { isIPv4 } from 'node:net';
 import dnsPacket from 'dns-packet';
+import { isIPv4 } from '../net/ip.ts';
 import {
   FLAG_AUTHENTIC,
   FLAG_CHECKING_DISABLED,

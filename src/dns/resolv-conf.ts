@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../net/ip.ts';
 
 /** What a stub resolver is told by resolv.conf(5). */
 export interface ResolvConf {

@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net';
+import { BlockList, isIP } from '../net/ip.ts';
 
 /** The addresses a reverse name stands for: one, or those between (`168.192.in-addr.arpa`). */
 export interface ReverseRange {
