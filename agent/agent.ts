@@ -9,6 +9,7 @@ import { appEnvironment } from './app-environment.ts';
 import type { AgentSettings } from './config.ts';
 import { drained } from './drain.ts';
 import { MAX_SESSIONS } from './limits.ts';
+import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { readPodNetwork } from './pod-network.ts';
 import { ArmedProofs, prove } from './proof.ts';
 import { Readiness } from './readiness.ts';
@@ -17,7 +18,6 @@ import { listenOnRoute, type RouteListener } from './route-listener.ts';
 import { Router } from './router.ts';
 import { type Session, Sessions } from './sessions.ts';
 import { startTunnelServer, type TunnelServer } from './tunnel-server.ts';
-import type { VolumePlaces } from './volumes/roots.ts';
 import { SessionVolumes } from './volumes/volumes.ts';
 
 export interface AgentOptions {
@@ -31,12 +31,14 @@ export interface AgentOptions {
   readonly handshakeDeadlineMs?: number;
   readonly drainLingerMs?: number;
   readonly maxConnections?: number;
-  readonly resolvConf?: string;
-  readonly volumePlaces?: VolumePlaces;
+  /** Where this pod's resolvers, hosts and volumes are; tests have their own. */
+  readonly outgoing?: Omit<OutgoingOptions, 'log'>;
 }
 
 export interface AgentStats {
   readonly openConnections: number;
+  /** Streams that sessions opened: connections out of the pod, DNS, files. */
+  readonly outgoing: number;
   readonly sessions: number;
   readonly unauthenticatedPeers: number;
   readonly timers: number;
@@ -50,6 +52,7 @@ export class Agent {
   readonly #proofs: ArmedProofs;
   readonly #sessions: Sessions<Mux>;
   readonly #router: Router;
+  readonly #outgoing: Outgoing;
   /** Several may lead to one app port: a name and a number, or two names. */
   readonly #routes: { readonly appPort: number; readonly listener: RouteListener }[] = [];
   readonly #tunnels = new Set<Mux>();
@@ -78,6 +81,7 @@ export class Agent {
       log,
       ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
     });
+    this.#outgoing = new Outgoing({ log, ...options.outgoing });
   }
 
   /** Port of the tunnel and of /readyz. */
@@ -98,6 +102,7 @@ export class Agent {
   stats(): AgentStats {
     return {
       openConnections: this.#router.openConnections,
+      outgoing: this.#outgoing.count,
       sessions: this.#sessions.connectedCount,
       unauthenticatedPeers: this.#server?.unauthenticatedPeers ?? 0,
       timers: this.#sessions.timers,
@@ -161,6 +166,7 @@ export class Agent {
     for (const { listener } of this.#routes) listener.close();
     this.#server?.close();
     await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()));
+    await this.#outgoing.close();
     await this.#router.close();
     await this.#tasks.close();
     this.#sessions.close();
@@ -176,7 +182,7 @@ export class Agent {
     const tunnel: Mux = new Mux(transport, {
       side: 'agent',
       log: this.#log,
-      onOpen: (stream) => stream.refuse('refused'), // kind tcp is not served yet
+      onOpen: (stream) => this.#outgoing.serve(stream),
       onControl: (message) => {
         if (message.type === 'request') this.#tasks.add(requests.dispatch(message));
       },
@@ -184,7 +190,7 @@ export class Agent {
     const session = this.#sessions.connect(identity, tunnel);
     const volumes = new SessionVolumes(
       () => tunnel.sendControl({ type: 'event', event: 'files-changed' }),
-      this.#options.volumePlaces,
+      this.#options.outgoing?.volumePlaces,
     );
     const requests = new RequestDispatcher(
       this.#handlersOf(session, tunnel, volumes),
@@ -223,7 +229,7 @@ export class Agent {
         return {};
       },
       environment: () => ({ variables: appEnvironment(env) }),
-      network: () => readPodNetwork(settings.podIp, this.#options.resolvConf),
+      network: () => readPodNetwork(settings.podIp, this.#options.outgoing?.resolvConf),
       files: (params) => volumes.files(params),
       status: () => ({
         pod: settings.podName,

@@ -50,3 +50,31 @@ export const VOLUMES_POLL_MS = 15_000;
 export const VOLUMES_SETTLE_MS = 250;
 /** Files of the app's volumes that are read at the same time; others wait. */
 export const MAX_OPEN_FILES = 16;
+
+/** Streams into the pod's network that are being served, of all sessions together. */
+export const MAX_OUTGOING = 8_192;
+/** Of a connection out of the pod, looking up the name included. */
+export const OUTGOING_CONNECT_TIMEOUT_MS = 30_000;
+/** Of each address of a name but the last. Node gives up an address before it tries the next: not so soon as its 250 ms. */
+export const OUTGOING_ATTEMPT_TIMEOUT_MS = 2_500;
+/** Datagrams: how long nothing may pass either way; conntrack has 30 s and 120 s. */
+export const UDP_IDLE_MS = 60_000;
+export const UDP_ANSWERED_IDLE_MS = 120_000;
+/** How long answers may still come when the session said that it sends no more. */
+export const UDP_ENDED_IDLE_MS = 10_000;
+/** Datagrams that the kernel has not taken yet; more are dropped. */
+export const MAX_UDP_UNSENT_BYTES = 1024 * 1024;
+
+/** From the question's arrival to SERVFAIL. */
+export const DNS_DEADLINE_MS = 5_000;
+/** Without an answer for this long the next server is asked, or the same again; an answer that comes later still counts. */
+export const DNS_TRY_MS = 1_000;
+/** Questions asked at the same time: more would overrun the socket buffer of one resolver. Each takes a socket. */
+export const MAX_DNS_ACTIVE = 128;
+/** Questions that wait for their turn; one more is answered SERVFAIL. */
+export const MAX_DNS_WAITING = 2_048;
+/** A connection to a resolver is kept for the next large answer. */
+export const DNS_TCP_IDLE_MS = 10_000;
+/** Answers that a session does not read; more are dropped. */
+export const MAX_DNS_UNREAD_BYTES = 1024 * 1024;
+export const MAX_PATH_BYTES = 4_096;

@@ -10,6 +10,8 @@ import { echoAs, listenTcp, type TcpServer, until } from './tcp.ts';
 /** One certificate for all tests of a file: making one takes a tenth of a second. */
 export const CERTIFICATE = makeCertificate();
 
+const NOTHING_OPEN = { openConnections: 0, outgoing: 0, sessions: 0, unauthenticatedPeers: 0, timers: 0 };
+
 export interface LogRecord {
   readonly level: string;
   readonly message: string;
@@ -81,7 +83,7 @@ export async function startWorld(
       }
       await agent.close();
       await app.close();
-      assert.deepEqual(agent.stats(), { openConnections: 0, sessions: 0, unauthenticatedPeers: 0, timers: 0 });
+      assert.deepEqual(agent.stats(), NOTHING_OPEN);
       assert.deepEqual(
         log.filter(({ level }) => level === 'error'),
         [],

@@ -1,0 +1,116 @@
+import type { Log } from '../../src/log.ts';
+import type { MuxStream } from '../../src/mux/mux.ts';
+import { MAX_OPEN_FILES, MAX_OUTGOING } from '../limits.ts';
+import { RESOLV_CONF } from '../pod-network.ts';
+import { POD_VOLUME_PLACES, readVolumeRoots, type VolumePlaces } from '../volumes/roots.ts';
+import { serveDns } from './dns.ts';
+import { DnsClient } from './dns-client.ts';
+import { serveFile } from './file.ts';
+import { type Lookup, podLookup } from './lookup.ts';
+import { serveTcp } from './tcp.ts';
+import { serveUdp } from './udp.ts';
+
+/** What tests put in place of the pod's. */
+export interface OutgoingOptions {
+  readonly log: Log;
+  readonly resolvConf?: string | undefined;
+  readonly hostsFile?: string | undefined;
+  readonly dnsPort?: number | undefined;
+  readonly dnsDeadlineMs?: number | undefined;
+  readonly connectTimeoutMs?: number | undefined;
+  readonly udpIdleMs?: number | undefined;
+  readonly maxStreams?: number | undefined;
+  readonly volumePlaces?: VolumePlaces | undefined;
+}
+
+/**
+ * What sessions open in the pod: connections, datagrams, DNS questions and files. A stream's end by its tunnel ends what it
+ * stands for.
+ */
+export class Outgoing {
+  readonly #options: OutgoingOptions;
+  readonly #dns: DnsClient;
+  readonly #lookup: Lookup;
+  readonly #running = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  readonly #waitingFiles: (() => void)[] = [];
+  #openFiles = 0;
+  #limitLogged = false;
+
+  constructor(options: OutgoingOptions) {
+    const { resolvConf = RESOLV_CONF, hostsFile = '/etc/hosts', dnsPort, dnsDeadlineMs } = options;
+    this.#options = options;
+    this.#dns = new DnsClient({
+      resolvConf,
+      ...(dnsPort === undefined ? {} : { port: dnsPort }),
+      ...(dnsDeadlineMs === undefined ? {} : { deadlineMs: dnsDeadlineMs }),
+    });
+    this.#lookup = podLookup(this.#dns, hostsFile);
+  }
+
+  /** Streams being served. */
+  get count(): number {
+    return this.#running.size;
+  }
+
+  /** Takes over a stream that a session opened: accepts or refuses it, now or later. */
+  serve(stream: MuxStream): void {
+    if (this.#running.size >= (this.#options.maxStreams ?? MAX_OUTGOING)) {
+      if (!this.#limitLogged) this.#options.log.warn('too many outgoing connections, new ones are refused');
+      this.#limitLogged = true;
+      stream.refuse('limit');
+      return;
+    }
+    const served = this.#serve(stream).catch((failure: unknown) => {
+      this.#options.log.error('outgoing stream failed', { kind: stream.info.kind, reason: String(failure) });
+      stream.resetAndDestroy();
+    });
+    this.#running.add(served);
+    void served.finally(() => {
+      this.#running.delete(served);
+      if (this.#running.size === 0) this.#limitLogged = false;
+    });
+  }
+
+  /** Resets what is still under way and waits for it. The tunnels are closed by then. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#dns.close();
+    await Promise.all(this.#running);
+  }
+
+  async #serve(stream: MuxStream): Promise<void> {
+    const { kind } = stream.info;
+    const { connectTimeoutMs, udpIdleMs, volumePlaces = POD_VOLUME_PLACES } = this.#options;
+    switch (kind) {
+      case 'tcp':
+        return await serveTcp(stream, this.#lookup, this.#stop.signal, connectTimeoutMs);
+      case 'udp':
+        return await serveUdp(stream, this.#lookup, udpIdleMs);
+      case 'dns':
+        return await serveDns(stream, this.#dns);
+      case 'file':
+        return await serveFile(
+          stream,
+          () => readVolumeRoots(volumePlaces),
+          () => this.#fileTurn(),
+        );
+      case 'incoming':
+        stream.refuse('refused'); // opened by agents only
+        return;
+      default:
+        kind satisfies never;
+    }
+  }
+
+  /** A session may ask for a thousand files at once; each open one takes a descriptor and a buffer. */
+  async #fileTurn(): Promise<() => void> {
+    if (this.#openFiles < MAX_OPEN_FILES) this.#openFiles += 1;
+    else await new Promise<void>((resolve) => this.#waitingFiles.push(resolve)); // gets the place of one that is done
+    return () => {
+      const next = this.#waitingFiles.shift();
+      if (next === undefined) this.#openFiles -= 1;
+      else next();
+    };
+  }
+}
