@@ -1,6 +1,6 @@
 // What only the laptop knows and reaches: a resolver of its own, a name in it, and a server behind the name.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../cluster/exec.ts';
 import { laptopEtc } from '../cluster/laptop-namespace.ts';
@@ -29,6 +29,7 @@ export async function startHomeNetwork(laptop: Laptop): Promise<HomeNetwork> {
   const resolvConf = `nameserver ${HOME_ADDRESS}\n`;
   await mkdir(etc, { recursive: true });
   await writeFile(join(etc, 'resolv.conf'), resolvConf);
+  await copyFile('/etc/hosts', join(etc, 'hosts')); // so that nothing on the laptop can change the machine's
   const inside = ['ip', 'netns', 'exec', laptop.netns];
   await run([...inside, 'ip', 'address', 'add', `${HOME_ADDRESS}/32`, 'dev', 'lo']);
   const program = await bundleProgram('home-network');

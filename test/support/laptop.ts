@@ -13,6 +13,7 @@ import { type Relay, startRelay } from './faulty-relay.ts';
 
 /** Ordinary users of every Debian; each has an entry in /etc/passwd, so os.userInfo() works. */
 const USERS = { nobody: 65534, games: 5, news: 9 } as const;
+type User = keyof typeof USERS;
 
 export interface LaptopSpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
@@ -58,7 +59,7 @@ export interface Laptop {
 }
 
 /** Starts a laptop. Several can be up at once, each with a relay, a network namespace and a home of its own. */
-export async function startLaptop(cluster: TestCluster, options: { user?: keyof typeof USERS } = {}): Promise<Laptop> {
+export async function startLaptop(cluster: TestCluster, options: { user?: User } = {}): Promise<Laptop> {
   await installHostPackages();
   const user = options.user ?? 'nobody';
   const namespace = await createLaptopNamespace();
@@ -67,11 +68,23 @@ export async function startLaptop(cluster: TestCluster, options: { user?: keyof 
     await chown(home, USERS[user], USERS[user]);
     const relay = await startRelay(cluster.apiServer, { host: namespace.hostAddress });
     await allowOnly(namespace, relay.port);
-    return new NamespaceLaptop(namespace.name, user, home, relay);
+    return new NamespaceLaptop(namespace.name, { name: user, uid: USERS[user] }, home, relay);
   } catch (cause) {
     await removeLaptopNamespace(namespace.name);
     throw cause;
   }
+}
+
+/** The same laptop with what sudo gives its user: root's rights, the user's name in SUDO_USER. */
+export function withSudo(laptop: Laptop): Laptop {
+  return new NamespaceLaptop(laptop.netns, { name: 'root', uid: 0, sudo: laptop }, laptop.home, laptop.relay);
+}
+
+interface Person {
+  readonly name: string;
+  readonly uid: number;
+  /** Who became this one by sudo. */
+  readonly sudo?: { readonly user: string; readonly uid: number };
 }
 
 class NamespaceLaptop implements Laptop {
@@ -82,10 +95,14 @@ class NamespaceLaptop implements Laptop {
   readonly user: string;
   readonly relay: Relay;
 
-  constructor(netns: string, user: keyof typeof USERS, home: string, relay: Relay) {
+  readonly #sudo: Readonly<Record<string, string>>;
+
+  constructor(netns: string, { name, uid, sudo }: Person, home: string, relay: Relay) {
     this.netns = netns;
-    this.user = user;
-    this.uid = USERS[user];
+    this.user = name;
+    this.uid = uid;
+    this.#sudo =
+      sudo === undefined ? {} : { SUDO_USER: sudo.user, SUDO_UID: String(sudo.uid), SUDO_GID: String(sudo.uid) };
     this.home = home;
     this.relay = relay;
     this.apiUrl = `https://${relay.address}:${relay.port}`;
@@ -145,7 +162,7 @@ class NamespaceLaptop implements Laptop {
   #environment(tty: boolean): Record<string, string> {
     const path = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
     const user = { HOME: this.home, USER: this.user, LOGNAME: this.user, SHELL: '/bin/sh', LANG: 'C.UTF-8' };
-    return { PATH: path, ...user, ...(tty ? { TERM: 'xterm-256color' } : {}) };
+    return { PATH: path, ...user, ...this.#sudo, ...(tty ? { TERM: 'xterm-256color' } : {}) };
   }
 }
 
