@@ -1,12 +1,26 @@
-/**
- * The laptop's own nameservers, also while system mode stands in front of them. `address` or `address#port` as
- * dns.setServers() takes them.
- */
-export async function laptopServers(): Promise<readonly string[]> {
-  return [];
-}
+import dns from 'node:dns';
+import { readFile } from 'node:fs/promises';
+import { parseResolvConf } from '../../../src/dns/resolv-conf.ts';
+import { type DnsServerAddress, parseServer } from '../dns/servers.ts';
+import { DNS_ADDRESSES } from './addresses.ts';
+import { beforeOf } from './resolv-conf.ts';
 
-/** Undoes what a killed session left on this laptop. @returns what was undone, for the user; none when there was nothing */
-export async function undoLeftovers(): Promise<readonly string[]> {
-  return [];
+const RESOLV_CONF = '/etc/resolv.conf';
+/** The servers behind systemd-resolved's stub: the stub would bring the cluster's names back to us. */
+const UPLINK_CONF = '/run/systemd/resolve/resolv.conf';
+const STUB_ADDRESSES: readonly string[] = ['127.0.0.53', '127.0.0.54'];
+
+/**
+ * The laptop's own nameservers as they are now, without the one system mode puts in front of them: for its Resolver's
+ * ServersUpstream. Asked again for each question, so that a change of network is followed.
+ */
+export async function serversBefore(resolvConf: string = RESOLV_CONF): Promise<readonly DnsServerAddress[]> {
+  const file = await readFile(resolvConf, 'utf8').catch(() => ''); // ENOENT: macOS, Windows
+  const text = beforeOf(file)?.text ?? file;
+  let found = parseResolvConf(text).nameservers;
+  if (found.some((address) => STUB_ADDRESSES.includes(address))) {
+    found = parseResolvConf(await readFile(UPLINK_CONF, 'utf8').catch(() => '')).nameservers; // ENOENT: no resolved
+  }
+  if (found.length === 0 && process.platform !== 'linux') found = new dns.Resolver().getServers();
+  return found.filter((address) => !DNS_ADDRESSES.includes(address)).flatMap((address) => parseServer(address) ?? []);
 }
