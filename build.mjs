@@ -1,5 +1,5 @@
 // Builds dist/: the agent as one file, the CLI and its guardian as ESM with lazy chunks.
-import { chmod, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { slimClientNode } from './build-client-node.mjs';
 import { httpProxyPatches } from './build-plugins.mjs';
@@ -50,6 +50,7 @@ await Promise.all([
   }),
 ]);
 await chmod(`${outdir}/intercept.mjs`, 0o755);
+await cp('cli/network/namespace/inside', `${outdir}/inside`, { recursive: true });
 await rename(distDir, `${workDir}/old`).catch(() => {}); // ENOENT: the first build
 await rename(outdir, distDir);
 await rm(workDir, { recursive: true });

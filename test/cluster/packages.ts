@@ -17,6 +17,8 @@ const HOST_COMMANDS: Readonly<Record<string, string>> = {
   nsenter: 'util-linux',
   setpriv: 'util-linux',
   mount: 'mount',
+  nft: 'nftables',
+  python3: 'python3',
 };
 const BUILD_COMMANDS: Readonly<Record<string, string>> = {
   make: 'make',

@@ -1,0 +1,178 @@
+import { readFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { systemErrorCode } from '../../../src/errors.ts';
+import type { Log } from '../../../src/log.ts';
+import { splice } from '../../../src/net/splice.ts';
+import { type ListeningSocket, mirrorAddresses, parseListeningSockets } from './listening-sockets.ts';
+import { UdpMirror } from './udp-mirror.ts';
+
+const POLL_MS = 100;
+/** After a while without a change; one reading costs about 0.1 ms. */
+const QUIET_POLL_MS = 250;
+const QUIET_AFTER_POLLS = 100;
+const MAX_MIRRORS = 512;
+
+interface Mirror {
+  readonly outside: string;
+  readonly port: number;
+  close(): void;
+}
+
+export interface MirrorOptions {
+  /** A process inside, whose /proc/<pid>/net is read. */
+  readonly pid: number;
+  readonly ownAddress: string;
+  readonly log: Log;
+  /** Connects to what listens inside. */
+  connect(address: string, port: number): Promise<Socket>;
+  /** Puts a datagram on the inner loopback device, as sent from `source`. */
+  inject(flow: readonly string[], datagram: Buffer): void;
+  /** A port of the laptop that somebody else has; once for each. */
+  onTaken(address: string, port: number, code: string): void;
+}
+
+/** What the command listens on appears on the laptop's loopback addresses, under the same port, as long as it listens. */
+export class Mirrors {
+  readonly #options: MirrorOptions;
+  readonly #mirrors = new Map<string, Mirror>();
+  readonly #taken = new Set<string>();
+  readonly #sockets = new Set<Socket>();
+  readonly #stop = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #quietPolls = 0;
+  #polling: Promise<void> = Promise.resolve();
+
+  constructor(options: MirrorOptions) {
+    this.#options = options;
+    this.#next();
+  }
+
+  /** Whether a connection to this address of the laptop would come back to us. */
+  has(address: string, port: number): boolean {
+    const outside = address.startsWith('::ffff:') ? address.slice(7) : address;
+    const found = [...this.#mirrors.values()].some((mirror) => mirror.outside === outside && mirror.port === port);
+    if (found) this.#quietPolls = 0;
+    return found;
+  }
+
+  /** An answer to a datagram that came through a mirror; false when it is none. */
+  onDatagram(flow: readonly string[], payload: Buffer): boolean {
+    for (const mirror of this.#mirrors.values()) {
+      if (mirror instanceof UdpMirror && mirror.answer(flow, payload)) return true;
+    }
+    return false;
+  }
+
+  /** Closes all mirrors and the connections through them. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('the session has ended'));
+    clearTimeout(this.#timer);
+    await this.#polling;
+    for (const mirror of this.#mirrors.values()) mirror.close();
+    this.#mirrors.clear();
+  }
+
+  #next(): void {
+    const delay = this.#quietPolls < QUIET_AFTER_POLLS ? POLL_MS : QUIET_POLL_MS;
+    this.#timer = setTimeout(() => {
+      this.#polling = this.#poll();
+    }, delay);
+  }
+
+  async #poll(): Promise<void> {
+    const changed = await this.#compare().catch(() => false); // ENOENT: the helper has ended; close() comes
+    this.#quietPolls = changed ? 0 : this.#quietPolls + 1;
+    if (!this.#stop.signal.aborted) this.#next();
+  }
+
+  async #compare(): Promise<boolean> {
+    const wanted = new Map<string, ListeningSocket>();
+    for (const socket of await this.#read()) {
+      const addresses = mirrorAddresses(socket, this.#options.ownAddress);
+      if (addresses !== undefined) wanted.set(`${socket.kind} ${addresses.outside} ${socket.port}`, socket);
+    }
+    let changed = false;
+    for (const [key, mirror] of this.#mirrors) {
+      if (wanted.has(key)) continue;
+      mirror.close();
+      this.#mirrors.delete(key);
+      changed = true;
+    }
+    for (const key of this.#taken) if (!wanted.has(key)) this.#taken.delete(key);
+    for (const [key, socket] of wanted) {
+      if (this.#mirrors.has(key) || this.#taken.has(key) || this.#mirrors.size >= MAX_MIRRORS) continue;
+      if (await this.#open(key, socket)) changed = true;
+    }
+    return changed;
+  }
+
+  async #read(): Promise<ListeningSocket[]> {
+    const folder = `/proc/${this.#options.pid}/net`;
+    const [tcp, tcp6, udp, udp6] = await Promise.all([
+      readFile(`${folder}/tcp`, 'latin1'),
+      readFile(`${folder}/tcp6`, 'latin1').catch(() => ''), // a kernel without IPv6
+      readFile(`${folder}/udp`, 'latin1'),
+      readFile(`${folder}/udp6`, 'latin1').catch(() => ''),
+    ]);
+    // An unbound client's UDP socket looks like a server's; its port is an ephemeral one.
+    const datagrams = [...parseListeningSockets(udp, 'udp'), ...parseListeningSockets(udp6, 'udp')];
+    return [
+      ...parseListeningSockets(tcp, 'tcp'),
+      ...parseListeningSockets(tcp6, 'tcp'),
+      ...datagrams.filter(({ port }) => port < FIRST_EPHEMERAL_PORT),
+    ];
+  }
+
+  async #open(key: string, socket: ListeningSocket): Promise<boolean> {
+    const addresses = mirrorAddresses(socket, this.#options.ownAddress);
+    if (addresses === undefined) return false;
+    const { inside, outside } = addresses;
+    try {
+      const mirror =
+        socket.kind === 'udp'
+          ? await UdpMirror.open(inside, outside, socket.port, this.#options.inject)
+          : await this.#openTcp(inside, outside, socket.port);
+      if (this.#stop.signal.aborted) mirror.close();
+      else this.#mirrors.set(key, mirror);
+      this.#options.log.debug('port mirrored', { kind: socket.kind, address: outside, port: socket.port });
+      return true;
+    } catch (cause) {
+      this.#taken.add(key);
+      if (socket.kind === 'tcp') this.#options.onTaken(outside, socket.port, systemErrorCode(cause) ?? 'EIO');
+      return false;
+    }
+  }
+
+  async #openTcp(inside: string, outside: string, port: number): Promise<Mirror> {
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
+    server.on('connection', (socket) => void this.#join(socket, inside, port));
+    await listen(server, outside, port);
+    server.on('error', () => {}); // EMFILE on accept: that connection waits
+    return { outside, port, close: () => server.close() };
+  }
+
+  async #join(socket: Socket, inside: string, port: number): Promise<void> {
+    this.#sockets.add(socket);
+    socket.on('error', () => {}); // until it is joined
+    try {
+      await splice(socket, await this.#options.connect(inside, port), this.#stop.signal);
+    } catch {
+      socket.resetAndDestroy(); // nobody listens any more, or a peer has reset
+    } finally {
+      this.#sockets.delete(socket);
+    }
+  }
+}
+
+/** net.ipv4.ip_local_port_range of a new network namespace begins here. */
+const FIRST_EPHEMERAL_PORT = 32_768;
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port }, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
+  });
+}
