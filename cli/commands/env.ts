@@ -1,4 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
+import { isRecord } from '../../src/protocol/control.ts';
 import { readInstall } from '../kube/annotation.ts';
 import { KubeClient } from '../kube/client.ts';
 import { execInPod } from '../kube/exec.ts';
@@ -7,30 +8,78 @@ import { isPodReady, workloadText } from '../kube/objects.ts';
 import { parseTarget, type ResolvedTarget, resolveTarget } from '../kube/target.ts';
 import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
-import { formatDotenv, selectVariables } from '../session/environment.ts';
+import { askSession } from '../session/control-socket.ts';
+import { ENV_FORMATS, type EnvFormat } from '../session/env-formats/formats.ts';
+import { selectVariables } from '../session/environment.ts';
 import { newIdentity } from '../session/identity.ts';
+import { isAlive, readSessionRecords } from '../session/state-files.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
 
 export interface EnvOptions extends ClusterOptions {
   readonly service?: string;
+  readonly format?: EnvFormat;
+  /** As `--format json`. */
   readonly json?: boolean;
   readonly debug?: boolean;
 }
 
 const EXEC_TIMEOUT_MS = 10_000;
+const SESSION_ANSWER_MS = 2_000;
 
-/** `intercept env`: the app's environment, from its agent or else from a running pod. @returns the exit code */
+/**
+ * `intercept env`: the app's environment, from its agent or else from a running pod, and over it what a session of this
+ * laptop has for other processes (a proxy port, $INTERCEPT_ROOT). @returns the exit code
+ */
 export async function env(targetText: string, options: EnvOptions): Promise<number> {
+  const format = chooseFormat(options);
   const target = parseTarget(targetText);
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
   const namespace = options.namespace ?? access.namespace;
   const resolved = await resolveTarget(client, { target, namespace, service: options.service });
-  const variables = selectVariables(
-    (await fromAgent(client, resolved, options.debug === true)) ?? (await fromPod(client, resolved)),
-  );
-  process.stdout.write(options.json === true ? `${JSON.stringify(variables, null, 2)}\n` : formatDotenv(variables));
+  const [pod, session] = await Promise.all([
+    fromAgent(client, resolved, options.debug === true).then((variables) => variables ?? fromPod(client, resolved)),
+    fromSession(access.server, resolved),
+  ]);
+  const { text, leftOut } = ENV_FORMATS[format]({ ...selectVariables(pod), ...session });
+  process.stdout.write(text);
+  for (const { name, why } of leftOut) process.stderr.write(`warning: ${name} is left out: it ${why}\n`);
+  if (format === 'vscode') process.stderr.write(`hint: ${envFileHint(targetText)}\n`);
   return 0;
+}
+
+function chooseFormat({ format, json }: EnvOptions): EnvFormat {
+  if (json !== true) return format ?? 'dotenv';
+  if (format === undefined || format === 'json') return 'json';
+  throw new InterceptorError('USAGE_BAD_OPTION', `--json and --format ${format} exclude each other`, {
+    hint: '--json is short for --format json',
+  });
+}
+
+/** launch.json is often committed, and these values are the pod's. */
+function envFileHint(target: string): string {
+  const reference = '"envFile": "$' + '{workspaceFolder}/.env"';
+  return `without the values in launch.json: intercept ${target} --env-file .env, and ${reference}`;
+}
+
+/** Of sessions of this laptop for the workload, what other processes need to stand inside as well. */
+async function fromSession(server: string, resolved: ResolvedTarget): Promise<Record<string, string>> {
+  const variables: Record<string, string> = {};
+  for (const record of await readSessionRecords()) {
+    if (record.server !== server || record.namespace !== resolved.namespace) continue;
+    if (record.workloadKind !== resolved.kind || record.workloadName !== resolved.workload.metadata.name) continue;
+    if (!(await isAlive(record))) continue;
+    Object.assign(variables, sharedVariables(await askSession(record.socket, { method: 'status' }, SESSION_ANSWER_MS)));
+  }
+  return variables;
+}
+
+/** The part of a session's status that is for other processes; a session of an older version has none. Pure. */
+export function sharedVariables(status: unknown): Record<string, string> {
+  if (!isRecord(status) || !isRecord(status.variables)) return {};
+  return Object.fromEntries(
+    Object.entries(status.variables).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
+  );
 }
 
 async function fromAgent(
@@ -57,7 +106,8 @@ async function fromPod(client: KubeClient, resolved: ResolvedTarget): Promise<Re
     namespace: resolved.namespace,
     pod: pod.metadata.name,
     container: container.name,
-    command: ['cat', '/proc/1/environ'],
+    // Not of process 1, which is the pause container's where the pod shares its process namespace.
+    command: ['cat', '/proc/self/environ'],
     signal: AbortSignal.timeout(EXEC_TIMEOUT_MS),
   });
   if (result.exitCode !== 0)
