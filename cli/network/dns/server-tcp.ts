@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { LengthPrefixReader, withLength } from '../../../src/net/length-prefix.ts';
 import type { Resolver } from '../types.ts';
@@ -69,7 +70,12 @@ export class TcpClients {
     });
   }
 
-  close(): void {
-    for (const socket of this.#sockets) socket.destroy();
+  async close(): Promise<void> {
+    const closed = [...this.#sockets].map((socket) => {
+      const done = once(socket, 'close');
+      socket.destroy();
+      return done;
+    });
+    await Promise.all(closed);
   }
 }

@@ -21,6 +21,8 @@ const LIMITS: DnsServerLimits = {
   idleTimeoutMs: 20_000,
 };
 
+const RECEIVE_BUFFER_BYTES = 1024 * 1024;
+
 /** Ephemeral UDP port taken where the TCP one was free: try another pair. */
 const PORT_TRIES = 10;
 
@@ -70,10 +72,16 @@ export class DnsServer {
     }
   }
 
-  /** Takes over sockets that are open already, and closes them at the end. TCP servers should allow half-open ones. */
+  /** Takes over sockets that are open and bound already, and closes them at the end. */
   serve({ udp = [], tcp = [] }: { readonly udp?: readonly UdpSocket[]; readonly tcp?: readonly Server[] }): void {
     for (const socket of udp) {
       this.#udp.add(socket);
+      // Linux gives room for some 270 questions by default, twice that when asked for more: 500 lookups at once fit.
+      try {
+        socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
+      } catch {
+        // ERR_SOCKET_BUFFER_SIZE: the system allows less (BSD refuses where Linux takes what it may)
+      }
       socket.on('error', () => {}); // of one datagram; the socket goes on
       socket.on('message', (message, from) => {
         void this.#answer(socket, message, from.address, from.port);
@@ -101,8 +109,7 @@ export class DnsServer {
     const ended = [...this.#tcp].map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     this.#udp.clear();
     this.#tcp.clear();
-    this.#clients.close();
-    await Promise.all([...closed, ...ended]);
+    await Promise.all([...closed, ...ended, this.#clients.close()]);
   }
 
   async #answer(socket: UdpSocket, message: Buffer, address: string, port: number): Promise<void> {
