@@ -48,6 +48,15 @@ await Promise.all([
     splitting: true,
     banner: { js: requireBanner },
   }),
+  // Runs in the developer's own Node, which may be older than ours; no dependencies, CommonJS for --require.
+  build({
+    ...common,
+    entryPoints: { preload: 'cli/network/proxy/preload/main.ts' },
+    outdir,
+    format: 'cjs',
+    target: 'node18',
+    outExtension: { '.js': '.cjs' },
+  }),
 ]);
 await chmod(`${outdir}/intercept.mjs`, 0o755);
 await cp('cli/network/namespace/inside', `${outdir}/inside`, { recursive: true });
