@@ -24,7 +24,7 @@ export type RequestHandlers = {
 const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> } = {
   claim: (params) => {
     const { appPorts, replaces, laptop = [] } = record(params);
-    if (!Array.isArray(appPorts) || appPorts.length === 0 || !appPorts.every(isPort)) throw bad('appPorts');
+    if (!Array.isArray(appPorts) || !appPorts.every(isPort)) throw bad('appPorts');
     if (!Array.isArray(replaces) || !replaces.every(isText)) throw bad('replaces');
     if (!Array.isArray(laptop) || !laptop.every(isPort)) throw bad('laptop');
     return { appPorts, replaces, laptop };

@@ -15,6 +15,9 @@ const MAX_LISTING_BYTES = MAX_CONTROL_BYTES - 4 * 1024;
 /** JSON of a file beside its path: names, numbers, quotes. */
 const LISTED_FILE_BYTES = 140;
 
+/** Of what is too much. */
+const LARGEST_NAMED = 3;
+
 export interface ListOptions {
   /** Globs on the app's paths (src/glob.ts). */
   readonly exclude: readonly string[];
@@ -50,6 +53,7 @@ class VolumeWalk {
   readonly #places: string[] = [];
   /** By root, for a message that names where most is. */
   readonly #bytes = new Map<string, number>();
+  #largest: { readonly path: string; readonly size: number }[] = [];
   #current = '';
   #fileCount = 0;
   #byteCount = 0;
@@ -73,12 +77,14 @@ class VolumeWalk {
     const isTooLong = this.#listingBytes > MAX_LISTING_BYTES;
     if (this.#entries > MAX_VOLUME_ENTRIES || this.#fileCount > maxFiles || this.#byteCount > maxBytes || isTooLong) {
       const found = `${this.#entries > MAX_VOLUME_ENTRIES ? 'more than ' : ''}${this.#fileCount} files, ${mebibytes(this.#byteCount)} MiB`;
-      const [largest] = [...this.#bytes].sort(([, a], [, b]) => b - a);
-      const most = largest === undefined ? '' : `, most of it in ${largest[0]}`;
+      const [fullest] = [...this.#bytes].sort(([, a], [, b]) => b - a);
+      const most = fullest === undefined ? '' : `, most of it in ${fullest[0]}`;
+      const largest = this.#largest.map(({ path, size }) => `${path} (${mebibytes(size)} MiB)`).join(', ');
+      const names = this.#byteCount > maxBytes ? `; the largest: ${largest}` : '';
       const list = isTooLong && this.#fileCount <= maxFiles ? '; their list is too long for one answer' : '';
       throw new RequestFailure(
         'FILES_LIMIT',
-        `the app's volumes hold ${found}${most}; at most ${maxFiles} files and ${mebibytes(maxBytes)} MiB are copied${list}`,
+        `the app's volumes hold ${found}${most}; at most ${maxFiles} files and ${mebibytes(maxBytes)} MiB are copied${list}${names}`,
       );
     }
     return { files: this.#files, unreadable: this.#unreadable, places: this.#places };
@@ -130,6 +136,8 @@ class VolumeWalk {
     this.#fileCount += 1;
     this.#byteCount += size;
     this.#bytes.set(this.#current, (this.#bytes.get(this.#current) ?? 0) + size);
+    if (this.#largest.length < LARGEST_NAMED || size > (this.#largest.at(-1)?.size ?? 0))
+      this.#largest = [...this.#largest, { path, size }].sort((a, b) => b.size - a.size).slice(0, LARGEST_NAMED);
     this.#listingBytes += Buffer.byteLength(JSON.stringify(path)) + LISTED_FILE_BYTES;
     if (this.#fileCount > this.#options.maxFiles || this.#listingBytes > MAX_LISTING_BYTES) return; // only counted
     const version = `${stats.ino}-${stats.ctimeNs}`;

@@ -62,7 +62,6 @@ test('parameters of the wrong shape are refused by name', async () => {
   const wrong: [string, unknown][] = [
     ['claim', undefined],
     ['claim', []],
-    ['claim', { appPorts: [], replaces: [] }],
     ['claim', { appPorts: [0], replaces: [] }],
     ['claim', { appPorts: ['80'], replaces: [] }],
     ['claim', { appPorts: [80], replaces: [1] }],
