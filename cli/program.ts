@@ -5,7 +5,9 @@ import type { EnvOptions } from './commands/env.ts';
 import type { InterceptOptions } from './commands/intercept.ts';
 import type { LeaveOptions } from './commands/leave.ts';
 import type { ListOptions } from './commands/list.ts';
+import type { RunOptions } from './commands/run.ts';
 import type { StatusOptions } from './commands/status.ts';
+import { ENV_FORMATS } from './session/env-formats/formats.ts';
 import { asInterceptorError, printError } from './ui/print-error.ts';
 
 /** The stock image that runs the agent; `--agent-image` names another. */
@@ -64,7 +66,7 @@ function badUsage(error: CommanderError): InterceptorError {
 /** The command line's grammar; `--help` of each command comes from here. */
 export function buildProgram(command: readonly string[] | undefined, set: (exitCode: number) => void): Command {
   const program = new Command('intercept')
-    .usage('<target> [options] [-- command …]\n       intercept leave | list | status | env')
+    .usage('<target> [options] [-- command …]\n       intercept run | shell | connect | leave | list | status | env')
     .description('Move the traffic of a Kubernetes Service to a process on your laptop, until the command ends.')
     .argument('<target>', 'web, svc/web, deploy/web or sts/web')
     .enablePositionalOptions()
@@ -76,19 +78,9 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
     .option('--service <name>', 'which Service, where the workload has several')
     .option('--to <host[:port]>', 'send to another address than 127.0.0.1')
     .option('--http', 'speak HTTP to the process: log each request, hold requests while it restarts')
-    .option('-e, --env <KEY=VALUE>', 'set a variable of the command over the pod’s; may be repeated', collect)
-    .option('--env-file <file>', 'also write the pod’s environment as dotenv (mode 0600), for as long as the intercept')
     .option('--detach', 'go to the background once ready (without a command)')
-    .option('--dry-run', 'print the exact changes and make none')
     .option('--keep-agent', 'leave the pass-through agent in place at the end, for fast re-entry')
-    .option('--agent-image <image>', `Node image that runs the agent (default: ${DEFAULT_AGENT_IMAGE})`)
-    .addOption(
-      new Option('--tunnel <carrier>', 'how to reach the agents')
-        .choices(['auto', 'proxy', 'port-forward'])
-        .default('auto'),
-    )
     .option('--listen-timeout <seconds>', 'how long the command may take to listen', '120')
-    .option('--json', 'report events as JSON lines')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .exitOverride()
@@ -99,6 +91,7 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
 Examples:
   $ intercept web --port 3000 -- npm run dev   run the command and give it the traffic of service/web
   $ intercept web --port 3000:http             the same for a process you start yourself (Ctrl-C ends)
+  $ intercept run web -- npm test              run the command as if in the pod, without taking traffic
   $ intercept leave web                        give everything back, from any machine
   $ intercept svc/list                         a Service that is named like a command`,
     );
@@ -116,9 +109,68 @@ Examples:
     process.stdout.write(`${VERSION}\n`);
   });
 
-  withCluster(program).action(async (target: string, options: InterceptOptions) => {
+  withCluster(withSession(withInside(program))).action(async (target: string, options: InterceptOptions) => {
     const { intercept } = await import('./commands/intercept.ts');
     set(await intercept(target, { ...options, ...(command === undefined ? {} : { command }) }));
+  });
+
+  const withCommand = (options: RunOptions): RunOptions => ({
+    ...options,
+    ...(command === undefined ? {} : { command }),
+  });
+
+  withCluster(
+    withSession(
+      withInside(
+        program
+          .command('run')
+          .summary('run a command inside, without taking traffic')
+          .description(
+            'Run a command as if it ran in a pod of the workload, without taking its traffic; without a target in a small pod of its own.',
+          )
+          .usage('[target] [options] -- command …')
+          .argument('[target]', 'web, svc/web, deploy/web or sts/web')
+          .addOption(asOption()),
+      ),
+    ),
+  ).action(async (target: string | undefined, options: RunOptions) => {
+    const { run } = await import('./commands/run.ts');
+    set(await run(target, withCommand(options)));
+  });
+
+  withCluster(
+    withSession(
+      withInside(
+        program
+          .command('shell')
+          .summary('open a shell inside')
+          .description(
+            'Open your shell as if it ran in a pod of the workload; without a target in a small pod of its own.',
+          )
+          .argument('[target]', 'as for run')
+          .addOption(asOption()),
+      ),
+    ),
+  ).action(async (target: string | undefined, options: RunOptions) => {
+    const { shell } = await import('./commands/shell.ts');
+    set(await shell(target, withCommand(options)));
+  });
+
+  withCluster(
+    withSession(
+      withInside(
+        program
+          .command('connect')
+          .summary('put the whole laptop inside (sudo), or open a proxy')
+          .description(
+            'Put the whole laptop inside the cluster until Ctrl-C (with sudo); with --network proxy open a proxy that leads there.',
+          )
+          .addOption(asOption()),
+      ),
+    ),
+  ).action(async (options: RunOptions) => {
+    const { connect } = await import('./commands/connect.ts');
+    set(await connect(withCommand(options)));
   });
 
   withCluster(
@@ -165,16 +217,67 @@ Examples:
     program
       .command('env')
       .summary('print the environment of the app')
-      .description('Print the environment of the app as dotenv; from its agent, else from a running pod.')
+      .description('Print the environment of the app; from its agent, else from a running pod.')
       .argument('<target>', 'as for an intercept')
       .option('--service <name>', 'which Service, where the workload has several')
-      .option('--json', 'print JSON'),
+      .addOption(new Option('--format <format>', 'for whom (default: dotenv)').choices(Object.keys(ENV_FORMATS)))
+      .option('--json', 'short for --format json'),
   ).action(async (target: string, options: EnvOptions) => {
     noCommand('env');
     const { env } = await import('./commands/env.ts');
     set(await env(target, options));
   });
   return program;
+}
+
+function asOption(): Option {
+  return new Option('--as <serviceaccount>', 'service account of the pod of its own');
+}
+
+/** How the process stands inside the cluster. */
+function withInside(command: Command): Command {
+  return command
+    .option('-e, --env <KEY=VALUE>', 'set a variable of the command over the pod’s; may be repeated', collect)
+    .option('--env-file <file>', 'also write the pod’s environment as dotenv (mode 0600), for as long as the session')
+    .addOption(
+      new Option('--network <mode>', 'how the command is put inside (default: auto)').choices([
+        'auto',
+        'namespace',
+        'proxy',
+        'none',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--egress <which>',
+        'what leaves from the pod: all, or only what is of the cluster (default: pod)',
+      ).choices(['pod', 'cluster']),
+    )
+    .option('--local-host <glob>', 'hosts that are reached from the laptop; may be repeated', collect)
+    .option('--local-cidr <cidr>', 'addresses that are reached from the laptop; may be repeated', collect)
+    .option('--to-pod <[local:]port>', 'a port of the pod’s localhost on the laptop’s; may be repeated', collect)
+    .option('--dns-local <suffix>', 'names that only the laptop’s resolver is asked for; may be repeated', collect)
+    .option('--dns-cluster <suffix>', 'names that only the cluster is asked for; may be repeated', collect)
+    .addOption(
+      new Option(
+        '--files <mode>',
+        'copies of the pod’s volumes at $INTERCEPT_ROOT (default: copy, with a command)',
+      ).choices(['off', 'copy']),
+    )
+    .option('--files-exclude <glob>', 'paths in the pod that are not copied; may be repeated', collect);
+}
+
+/** What every command with a session of its own takes. */
+function withSession(command: Command): Command {
+  return command
+    .option('--dry-run', 'print the exact changes and make none')
+    .option('--agent-image <image>', `Node image that runs the agent (default: ${DEFAULT_AGENT_IMAGE})`)
+    .addOption(
+      new Option('--tunnel <carrier>', 'how to reach the agents')
+        .choices(['auto', 'proxy', 'port-forward'])
+        .default('auto'),
+    )
+    .option('--json', 'report events as JSON lines');
 }
 
 function withCluster(command: Command): Command {

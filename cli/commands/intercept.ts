@@ -1,42 +1,28 @@
-import { resolve } from 'node:path';
 import { InterceptorError } from '../../src/errors.ts';
 import { prepareInstall } from '../kube/apply.ts';
 import { KubeClient } from '../kube/client.ts';
 import { planDiff } from '../kube/diff.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { type WorkloadRef, workloadText } from '../kube/objects.ts';
+import { workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { choosePorts, parsePortOption } from '../kube/ports.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
-import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
-import { readAgentCode } from '../session/agent-code.ts';
-import type { TunnelOption } from '../session/carriers.ts';
-import { requireCommand } from '../session/command.ts';
-import { isDetachedChild, runDetached, sessionReporter } from '../session/detach.ts';
-import { requireEnvFile } from '../session/env-file.ts';
-import { parseEnvOption } from '../session/environment.ts';
-import { newIdentity } from '../session/identity.ts';
+import { isDetachedChild, runDetached } from '../session/detach.ts';
 import { parseToOption } from '../session/listening.ts';
 import { ProcessPort } from '../session/process-port.ts';
 import { runSession } from '../session/run-session.ts';
-import { laptopLog } from '../ui/laptop-log.ts';
+import { Traffic } from '../session/traffic.ts';
+import { WorkloadHost } from '../session/workload-host.ts';
+import { agentOptions, checkSession, programStart, type SessionCommandOptions, sessionVoice } from './session-start.ts';
 
-export interface InterceptOptions extends ClusterOptions {
+export interface InterceptOptions extends SessionCommandOptions {
   readonly port?: readonly string[];
   readonly service?: string;
   readonly to?: string;
   readonly http?: boolean;
-  readonly env?: readonly string[];
-  readonly envFile?: string;
   readonly detach?: boolean;
-  readonly dryRun?: boolean;
   readonly keepAgent?: boolean;
-  readonly agentImage?: string;
-  readonly tunnel: TunnelOption;
   readonly listenTimeout: string;
-  readonly json?: boolean;
-  readonly debug?: boolean;
-  readonly command?: readonly string[];
 }
 
 /** `intercept <target>`. @returns the exit code */
@@ -45,79 +31,62 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   const target = parseTarget(targetText);
   const portOptions = (options.port ?? []).map(parsePortOption);
   const to = options.to === undefined ? undefined : parseToOption(options.to);
-  const env = Object.fromEntries((options.env ?? []).map(parseEnvOption));
   const listenTimeoutMs = parseSeconds('--listen-timeout', options.listenTimeout) * 1000;
   checkTogether(options);
-  const envFile = options.envFile === undefined ? undefined : resolve(options.envFile);
-  if (envFile !== undefined) await requireEnvFile(envFile);
-  const [file] = options.command ?? [];
-  if (file !== undefined) await requireCommand(file, env.PATH ?? process.env.PATH);
+  const checked = await checkSession(options);
   if (options.detach === true && !isDetachedChild())
     return await runDetached({ json: options.json === true, target: targetText });
 
-  const log = laptopLog(options.debug === true);
-  const report = sessionReporter({ json: options.json === true, command: options.command !== undefined });
-  const identity = newIdentity();
+  const voice = sessionVoice(options);
+  const { identity, report, log } = voice;
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
   const namespace = options.namespace ?? access.namespace;
-  const [resolved, code] = await Promise.all([
+  const [resolved, agent] = await Promise.all([
     resolveTarget(client, { target, namespace, service: options.service }),
-    readAgentCode(),
+    agentOptions(options),
   ]);
   const found = requireInterceptable(resolved);
   const choices = choosePorts(found.service, found.workload, portOptions);
-  const ref: WorkloadRef = { kind: found.kind, namespace, name: found.workload.metadata.name };
   const request: InstallRequest = {
     namespace,
     kind: found.kind,
-    name: ref.name,
+    name: found.workload.metadata.name,
     service: found.service,
     ports: choices,
-    agent: {
-      image: options.agentImage ?? DEFAULT_AGENT_IMAGE,
-      code,
-      logLevel: options.debug === true ? 'debug' : undefined,
-    },
+    agent,
     createdBy: { user: identity.user, host: identity.host },
     keepAgent: options.keepAgent === true,
   };
-  const makePorts = (setRoute: (appPort: number, to: 'laptop' | 'app') => Promise<void>): ProcessPort[] =>
-    choices.map((choice) => new ProcessPort({ choice, to, http: options.http === true, report, log, setRoute }));
-  const processPorts = makePorts(async () => {});
-  if (options.command !== undefined) for (const port of processPorts) await port.requireFree();
-  const ports = processPorts.map((port) => port.describe);
+  const hasCommand = options.command !== undefined;
+  const host = new WorkloadHost({ client, identity, request, report, log });
+  const traffic = new Traffic({
+    client,
+    host,
+    service: found.service,
+    ports: (setRoute) =>
+      choices.map((choice) => new ProcessPort({ choice, to, http: options.http === true, report, log, setRoute })),
+    listenTimeoutMs: hasCommand ? listenTimeoutMs : undefined,
+    report,
+  });
+  if (hasCommand) for (const port of traffic.ports) await port.requireFree();
+  const ports = traffic.ports.map((port) => port.describe);
   const service = found.service.metadata.name;
-  report({ event: 'found', namespace, workload: workloadText(ref), service, ports, pods: found.pods.length });
+  const workload = workloadText(host.ref);
+  report({ event: 'found', namespace, workload, service, ports, pods: found.pods.length });
   if (options.dryRun === true) {
     const diff = planDiff(await prepareInstall(client, request));
     if (options.json === true) report({ event: 'plan', diff });
     else process.stdout.write(diff);
     return 0;
   }
-
   return await runSession(
-    {
-      client,
-      identity,
-      ref,
-      service: found.service,
-      request,
-      ports: makePorts,
-      tunnel: options.tunnel,
-      command: options.command,
-      env,
-      envFile,
-      keepAgent: options.keepAgent === true,
-      listenTimeoutMs,
-      startedAt: performance.now() - process.uptime() * 1000,
-      report,
-      log,
-    },
+    { ...checked.process, ...voice, client, host, traffic, tunnel: checked.tunnel, startedAt: programStart() },
     {
       target: targetText,
-      kubeconfig: options.kubeconfig === undefined ? undefined : resolve(options.kubeconfig),
+      kubeconfig: checked.kubeconfig,
       workloadUid: found.workload.metadata.uid ?? '',
+      keepAgent: options.keepAgent === true,
     },
   );
 }
@@ -125,7 +94,6 @@ export async function intercept(targetText: string, options: InterceptOptions): 
 function checkTogether(options: InterceptOptions): void {
   const clash = (text: string, hint: string): InterceptorError =>
     new InterceptorError('USAGE_BAD_OPTION', text, { hint });
-  if (options.command?.length === 0) throw clash('no command after --', 'for example: intercept web -- npm run dev');
   if (options.detach === true && options.command !== undefined)
     throw clash(
       '--detach and a command after -- exclude each other',

@@ -3,6 +3,7 @@ import { readInstall } from '../kube/annotation.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { type WorkloadRef, workloadText } from '../kube/objects.ts';
+import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { parseTarget, resolveTarget } from '../kube/target.ts';
 import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
@@ -59,6 +60,7 @@ async function onlySession(): Promise<string> {
 }
 
 async function leaveOne(targetText: string, options: LeaveOptions, report: Report): Promise<number> {
+  if (targetText.startsWith('pod/')) return await leaveOwnPod(targetText, options, report);
   const target = parseTarget(targetText);
   const log = laptopLog(options.debug === true);
   const mine = (await readSessionRecords()).filter(
@@ -112,6 +114,26 @@ async function leaveOne(targetText: string, options: LeaveOptions, report: Repor
   }
 }
 
+/** Ends a session that has a pod of its own; the pod of one that is gone is deleted. */
+async function leaveOwnPod(targetText: string, options: LeaveOptions, report: Report): Promise<number> {
+  const record = (await readSessionRecords()).find(({ target }) => target === targetText);
+  const ended = record !== undefined && (await endSession(record, report));
+  const access = await loadKubeConfig({
+    kubeconfig: options.kubeconfig ?? record?.kubeconfig,
+    context: options.context ?? record?.context,
+  });
+  await using client = await KubeClient.connect(access);
+  const namespace = options.namespace ?? record?.namespace ?? access.namespace;
+  const removed = await removeOwnPodNamed(client, namespace, targetText.slice('pod/'.length));
+  if (record !== undefined) await removeSessionRecord(record);
+  if (!removed && !ended)
+    throw new InterceptorError('SESSION_NOT_FOUND', `${targetText} in ${namespace} is not a session's`, {
+      hint: `intercept list -n ${namespace} shows what is`,
+    });
+  report({ event: 'removed', workload: targetText });
+  return 0;
+}
+
 async function leaveAll(options: LeaveOptions, report: Report): Promise<number> {
   for (const record of await readSessionRecords()) {
     if (await endSession(record, report)) await tellOutcome(record, options, report);
@@ -131,6 +153,11 @@ async function tellOutcome(record: SessionRecord, options: LeaveOptions, report:
     context: record.context,
   });
   await using client = await KubeClient.connect(access);
+  if (record.workloadKind === 'Pod') {
+    await removeOwnPodNamed(client, record.namespace, record.workloadName); // it is gone, but for a session that hangs
+    report({ event: 'removed', workload: record.target });
+    return;
+  }
   const kind = record.workloadKind === 'StatefulSet' ? 'StatefulSet' : 'Deployment';
   const ref: WorkloadRef = { kind, namespace: record.namespace, name: record.workloadName };
   const workload = await readWorkload(client, ref);

@@ -1,7 +1,7 @@
 import { isRecord } from '../../src/protocol/control.ts';
 import { askSession } from '../session/control-socket.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
-import type { PodStatus, SessionStatus } from '../session/status.ts';
+import type { NetworkStatus, PodStatus, SessionStatus } from '../session/status.ts';
 import { describePort } from '../ui/reporter.ts';
 import { formatAge } from '../ui/table.ts';
 
@@ -32,6 +32,7 @@ export async function status(options: StatusOptions): Promise<number> {
       service: record.service ?? null,
       ports: answer?.ports ?? record.ports,
       pods: (answer?.pods ?? []).map(rounded),
+      network: answer?.network ?? null,
       startedAt: new Date(record.startedAtMs).toISOString(),
     }));
     process.stdout.write(`${JSON.stringify(items, null, 2)}\n`);
@@ -58,8 +59,15 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
     const trip = pod.roundTripMs === undefined ? '' : `, round trip ${pod.roundTripMs.toFixed(1)} ms`;
     lines.push(`  pod/${pod.pod}: connected by ${pod.carrier}${trip}`);
   }
+  if (answer.network !== undefined) lines.push(`  ${describeNetwork(answer.network)}`);
   if (answer.waitingFor !== undefined) lines.push(`  waiting for ${answer.waitingFor}`);
   return `${lines.join('\n')}\n`;
+}
+
+function describeNetwork({ mode, reason, proxy }: NetworkStatus): string {
+  const where = proxy === undefined ? '' : ` at ${proxy}`;
+  const why = reason === undefined ? '' : ` (${reason})`;
+  return mode === 'none' ? `not inside the cluster${why}` : `inside the cluster by ${mode}${where}${why}`;
 }
 
 /** For people and scripts two decimals of a millisecond are plenty. */

@@ -5,6 +5,7 @@ import type { KubeObject } from './client-types.ts';
 import { unifiedDiff } from './line-diff.ts';
 import { INTERCEPT_ANNOTATION } from './names.ts';
 import { workloadText } from './objects.ts';
+import type { OwnPod } from './own-pod.ts';
 import type { InstallPlan } from './plan.ts';
 import { yamlLines } from './yaml-text.ts';
 
@@ -32,6 +33,23 @@ export function planDiff(plan: InstallPlan): string {
     changedDiff(workload, `${changeWords(workload.before, record.changes)}${left}`),
     serviceDiff(plan, 'after the rollout '),
   ].join('');
+}
+
+/** As planDiff(), for a pod of a session's own. Pure. */
+export function ownPodDiff({ pod, record }: OwnPod): string {
+  const configMap = codeConfigMap(pod, record, `elided: the agent's code, SHA-256 ${record.codeHash}…`);
+  const secret = credentialsSecret(pod, record, { key: '', tlsKey: '', tlsCert: '' });
+  const redacted = { ...secret, data: { key: REDACTED, 'tls.key': REDACTED, 'tls.crt': REDACTED } };
+  const { name } = pod.metadata;
+  return [
+    createdDiff(withElided(pod), "is created: an agent of the session's own, deleted at its end"),
+    createdDiff(configMap, `is created: the agent's code; goes with pod/${name}`),
+    createdDiff(redacted, `is created: the agent's key and certificate; goes with pod/${name}`),
+  ].join('');
+}
+
+function withElided(pod: OwnPod['pod']): KubeObject {
+  return { ...pod, metadata: { ...pod.metadata, ...(shown(pod) as Pick<KubeObject, 'metadata'>).metadata } };
 }
 
 function serviceDiff({ service, passedPorts }: InstallPlan, when: string): string {

@@ -6,7 +6,7 @@ import { parseInstallRecord } from './annotation.ts';
 import { type CallControl, deleteObjects } from './apply.ts';
 import { type KubeClient, KubeStatusError } from './client.ts';
 import { type AgentCredentials, makeCredentials } from './credentials.ts';
-import { corePath } from './guarded-patch.ts';
+import { corePath, readOrUndefined } from './guarded-patch.ts';
 import {
   AGENT_CONTAINER,
   CODE_VOLUME,
@@ -144,6 +144,14 @@ export async function removeOwnPod(
   const { name, namespace = '' } = pod.metadata;
   await client.delete(corePath('pods', namespace, name), control);
   if (record !== undefined) await deleteObjects(client, namespace, record, control);
+}
+
+/** As removeOwnPod(), where only the name is known. @returns false when there is no such pod of ours */
+export async function removeOwnPodNamed(client: KubeClient, namespace: string, name: string): Promise<boolean> {
+  const pod = await readOrUndefined<Pod>(client, corePath('pods', namespace, name), undefined);
+  if (pod === undefined || pod.metadata.labels?.[MANAGED_BY_LABEL] !== MANAGED_BY) return false;
+  await removeOwnPod(client, { pod, record: recordOf(pod) });
+  return true;
 }
 
 /** The pods of this kind in a namespace, whoever made them. @throws InterceptorError CLUSTER_* */

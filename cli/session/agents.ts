@@ -11,6 +11,7 @@ import type { AgentCredentials } from '../kube/credentials.ts';
 import type { KubeAccess } from '../kube/kubeconfig-types.ts';
 import { AGENT_CONTAINER } from '../kube/names.ts';
 import type { InstallRecord } from '../kube/record.ts';
+import { stickyTunnel } from '../network/egress/sticky-tunnel.ts';
 import type { Report } from '../ui/events.ts';
 import { type AgentTunnel, connectAgentTunnel } from './agent-tunnel.ts';
 import { backoffMs, pause } from './backoff.ts';
@@ -33,6 +34,8 @@ export interface AgentsOptions {
   /** Whether a pod carries this install's agent. */
   readonly belongs: (pod: KubeObject) => boolean;
   readonly onStream: (stream: MuxStream, info: OpenInfo) => void;
+  /** Something changed in the volumes of a pod (after `files` with `watch`). */
+  readonly onFilesChanged: (pod: string) => void;
   readonly onEvicted: (by: string) => void;
   /** Somebody else has got the workload while no agent could be reached (a laptop that slept for long). */
   readonly onTakenOver: (error: InterceptorError) => void;
@@ -78,6 +81,7 @@ export class Agents {
   #splitSinceMs: number | undefined;
   #wanted: number;
   #closed = false;
+  readonly #exit = stickyTunnel(() => this.tunnels);
 
   constructor(options: AgentsOptions) {
     this.#options = options;
@@ -89,6 +93,14 @@ export class Agents {
   /** Tunnels that are up and claimed. */
   get tunnels(): AgentTunnel[] {
     return [...this.#pods.values()].flatMap(({ tunnel }) => (tunnel === undefined ? [] : [tunnel]));
+  }
+
+  /**
+   * The tunnel for what the process asks for: the same one as long as it is up, then another. (A process that logs in by one
+   * connection and works by the next is one client to most servers only while it comes from one address.)
+   */
+  get exit(): AgentTunnel | undefined {
+    return this.#exit();
   }
 
   /** What stands in the way of covering every ready pod, for people; undefined when all are covered. */
@@ -159,10 +171,10 @@ export class Agents {
     this.#settled = true;
   }
 
-  /** Resolves with the first tunnel. */
+  /** Resolves with `exit` once there is one. */
   async untilConnected(signal: AbortSignal): Promise<AgentTunnel> {
     await this.#until(() => this.tunnels.length > 0, signal);
-    const [tunnel] = this.tunnels;
+    const tunnel = this.exit;
     if (tunnel === undefined) throw new InterceptorError('INTERNAL', 'no tunnel');
     return tunnel;
   }
@@ -239,6 +251,7 @@ export class Agents {
         onOpen: this.#options.onStream,
         onEvent: (event) => {
           if (event.event === 'evicted') this.#options.onEvicted(event.by);
+          if (event.event === 'files-changed') this.#options.onFilesChanged(pod.name);
         },
         log,
         signal,

@@ -26,18 +26,37 @@ export async function askAgents<M extends ControlMethod>(
 ): Promise<ControlMethods[M]['result'][]> {
   const namespace = workload.metadata.namespace ?? client.access.namespace;
   const signal = AbortSignal.timeout(ASK_DEADLINE_MS);
+  try {
+    const pods = await client.list<Pod>(resourcePath({ apiVersion: 'v1', resource: 'pods', namespace }), {
+      labelSelector: labelSelectorText(workload.spec.selector),
+      signal,
+    });
+    const ready = pods.items.filter((pod) => podUsesInstall(pod, record) && isPodReady(pod));
+    return await askPods(client, ready, record, identity, question, log);
+  } catch (error) {
+    log.debug('agents cannot be asked', { method: question.method, reason: errorText(error) });
+    return [];
+  }
+}
+
+/** As askAgents(), of pods that are known: all carry an agent of the install. */
+export async function askPods<M extends ControlMethod>(
+  client: KubeClient,
+  pods: readonly Pod[],
+  record: InstallRecord,
+  identity: SessionIdentity,
+  question: { readonly method: M; readonly params: ControlMethods[M]['params'] },
+  log: Log,
+): Promise<ControlMethods[M]['result'][]> {
+  const [first] = pods;
+  if (first === undefined) return [];
+  const namespace = first.metadata.namespace ?? client.access.namespace;
+  const signal = AbortSignal.timeout(ASK_DEADLINE_MS);
   const carriers = new CarrierChoice('auto');
   try {
-    const [credentials, pods] = await Promise.all([
-      readCredentials(client, namespace, record, { signal }),
-      client.list<Pod>(resourcePath({ apiVersion: 'v1', resource: 'pods', namespace }), {
-        labelSelector: labelSelectorText(workload.spec.selector),
-        signal,
-      }),
-    ]);
-    const ready = pods.items.filter((pod) => podUsesInstall(pod, record) && isPodReady(pod));
+    const credentials = await readCredentials(client, namespace, record, { signal });
     const answers = await Promise.allSettled(
-      ready.map(async (pod) => {
+      pods.map(async (pod) => {
         const tunnel = await carriers.connect((carrier) =>
           connectAgentTunnel({
             access: client.access,

@@ -44,19 +44,46 @@ export function selectVariables(pod: Readonly<Record<string, string>>): Record<s
   );
 }
 
+/** Say how to leave a network: the laptop's are wrong inside the cluster, and beside our own proxy so are the pod's. */
+const PROXY_VARIABLES = /^(https?|ftp|all|no)_proxy$/i;
+/** Options for a runtime, of which several givers are all to be heard. */
+const ADDED_VARIABLES: readonly string[] = ['NODE_OPTIONS', 'JAVA_TOOL_OPTIONS'];
+
+/** Where the variables of a command come from. */
+export interface EnvironmentSources {
+  /** Usually process.env. */
+  readonly laptop: Readonly<Record<string, string | undefined>>;
+  readonly pod: Readonly<Record<string, string>>;
+  /** Inside.variables and INTERCEPT_ROOT. */
+  readonly inside: Readonly<Record<string, string>>;
+  readonly mode: 'namespace' | 'proxy' | 'none';
+  /** `--env`. */
+  readonly overrides: Readonly<Record<string, string>>;
+}
+
 /**
- * The environment of the command: the laptop's own, over it the pod's, over it `--env`.
- * @param laptop usually process.env
+ * The environment of the command: the laptop's own, over it the pod's, over it what leads inside, over it `--env`.
+ * NODE_OPTIONS and JAVA_TOOL_OPTIONS of the laptop, of ours and of `--env` are joined.
  */
-export function commandEnvironment(
-  laptop: Readonly<Record<string, string | undefined>>,
-  pod: Readonly<Record<string, string>>,
-  overrides: Readonly<Record<string, string>>,
-): Record<string, string> {
-  const own = Object.fromEntries(
-    Object.entries(laptop).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+export function commandEnvironment({
+  laptop,
+  pod,
+  inside,
+  mode,
+  overrides,
+}: EnvironmentSources): Record<string, string> {
+  const own = Object.entries(laptop).flatMap(([name, value]): [string, string][] =>
+    value === undefined || (mode !== 'none' && PROXY_VARIABLES.test(name)) ? [] : [[name, value]],
   );
-  return { ...own, ...selectVariables(pod), ...overrides };
+  const ofPod = Object.entries(selectVariables(pod)).filter(
+    ([name]) => mode !== 'proxy' || !PROXY_VARIABLES.test(name),
+  );
+  const all = { ...Object.fromEntries(own), ...Object.fromEntries(ofPod), ...inside, ...overrides };
+  for (const name of ADDED_VARIABLES) {
+    if (inside[name] === undefined) continue;
+    all[name] = [laptop[name], inside[name], overrides[name]].filter((part) => part).join(' ');
+  }
+  return all;
 }
 
 /** Reads `--env KEY=VALUE`. @throws InterceptorError USAGE_BAD_OPTION */

@@ -3,11 +3,14 @@ import type { Log } from '../../src/log.ts';
 import type { AgentStatus, SessionIdentity } from '../../src/protocol/control.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type FoundInstall, findInstalls } from '../kube/inventory.ts';
-import { type WorkloadRef, workloadText } from '../kube/objects.ts';
+import { workloadText } from '../kube/objects.ts';
 import type { Report } from '../ui/events.ts';
 import { askAgents } from './ask-agent.ts';
 import { removeEnvFile } from './env-file.ts';
+import { removeLeftFiles } from './files/folder.ts';
 import { handBack, otherHolders, readWorkload } from './hand-back.ts';
+import type { HostRef } from './host.ts';
+import { removeLeftPods } from './recover-pods.ts';
 import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } from './state-files.ts';
 
 /** An agent that no session has used for this long is left behind: longer than a session takes to dial again. */
@@ -22,8 +25,9 @@ export async function deadSessions(): Promise<SessionRecord[]> {
   return records.filter((_, index) => !alive[index]);
 }
 
-/** Removes the pods' environments that sessions of this laptop left in files: they were killed with their guardian. */
+/** Removes what sessions of this laptop left in files: the pods' environments and copies. They were killed with their guardian. */
 export async function removeLeftEnvFiles(): Promise<void> {
+  await removeLeftFiles();
   for (const { envFile, sessionId } of await deadSessions())
     if (envFile !== undefined) await removeEnvFile(envFile, sessionId).catch(() => {}); // the folder is read-only now
 }
@@ -36,7 +40,7 @@ export async function removeLeftEnvFiles(): Promise<void> {
 export async function recoverAbandoned(
   client: KubeClient,
   namespace: string,
-  except: WorkloadRef | undefined,
+  except: HostRef | undefined,
   context: { identity: SessionIdentity; report: Report; log: Log },
 ): Promise<number> {
   const { identity, report, log } = context;
@@ -59,6 +63,11 @@ export async function recoverAbandoned(
         log,
       });
       report({ event: 'recovered', workload: workloadText(install.ref), namespace });
+      restored++;
+    }
+    const deadPods = own.flatMap(({ workloadKind, workloadName }) => (workloadKind === 'Pod' ? [workloadName] : []));
+    for (const name of await removeLeftPods(client, namespace, new Set(deadPods), { identity, log })) {
+      report({ event: 'recovered', workload: `pod/${name}`, namespace });
       restored++;
     }
     const still = except === undefined ? undefined : workloadText(except);

@@ -1,7 +1,7 @@
-import type { WorkloadRef } from '../kube/objects.ts';
 import { atMost } from './backoff.ts';
 import { listenControlSocket } from './control-socket.ts';
 import { Guardian } from './guardian.ts';
+import type { HostRef } from './host.ts';
 import { Leaving } from './leaving.ts';
 import { deadSessions, recoverAbandoned, removeLeftEnvFiles } from './recover.ts';
 import { Session, type SessionOptions } from './session.ts';
@@ -21,7 +21,9 @@ export interface SessionOrigin {
   readonly target: string;
   /** Absolute path of --kubeconfig. */
   readonly kubeconfig: string | undefined;
+  /** The workload's uid; of a pod of the session's own, which is not there yet, ''. */
   readonly workloadUid: string;
+  readonly keepAgent: boolean;
 }
 
 /**
@@ -33,7 +35,8 @@ export async function runSession(
   options: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
   origin: SessionOrigin,
 ): Promise<number> {
-  const { client, identity, ref, report, log } = options;
+  const { client, identity, host, report, log } = options;
+  const { ref } = host;
   const dead = (await deadSessions()).filter((gone) => sameWorkload(gone, ref, client.access.server));
   await removeLeftEnvFiles();
   const record = await makeRecord(options, origin);
@@ -47,7 +50,7 @@ export async function runSession(
     workloadKind: ref.kind,
     workloadName: ref.name,
     workloadUid: origin.workloadUid,
-    keepAgent: options.keepAgent,
+    keepAgent: origin.keepAgent,
     socket: record.socket,
     envFile: record.envFile,
   });
@@ -71,7 +74,7 @@ export async function runSession(
 }
 
 async function makeRecord(
-  { client, identity, ref, service, ports, envFile }: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
+  { client, identity, host, traffic, envFile }: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
   origin: SessionOrigin,
 ): Promise<SessionRecord> {
   return {
@@ -82,18 +85,18 @@ async function makeRecord(
     context: client.access.contextName,
     kubeconfig: origin.kubeconfig,
     server: client.access.server,
-    namespace: ref.namespace,
+    namespace: host.ref.namespace,
     target: origin.target,
-    workloadKind: ref.kind,
-    workloadName: ref.name,
-    service: service.metadata.name,
-    ports: ports(async () => {}).map((port) => port.describe),
+    workloadKind: host.ref.kind,
+    workloadName: host.ref.name,
+    service: traffic?.service,
+    ports: (traffic?.ports ?? []).map((port) => port.describe),
     socket: await controlSocketPath(identity.sessionId),
     envFile,
   };
 }
 
-function sameWorkload(record: SessionRecord, ref: WorkloadRef, server: string): boolean {
+function sameWorkload(record: SessionRecord, ref: HostRef, server: string): boolean {
   return (
     record.server === server &&
     record.namespace === ref.namespace &&

@@ -1,3 +1,4 @@
+import type { Inside } from '../network/types.ts';
 import type { PortReport } from '../ui/events.ts';
 
 /** A session's answer on its control socket. */
@@ -6,6 +7,19 @@ export interface SessionStatus {
   readonly waitingFor?: string;
   readonly ports: readonly PortStatus[];
   readonly pods: readonly PodStatus[];
+  /** Absent where the process is left where it is, and until it is started. */
+  readonly network?: NetworkStatus;
+  /** What other processes of the user need to be inside, too: of a proxy port; where the copies of files are. */
+  readonly variables?: Readonly<Record<string, string>>;
+}
+
+/** How the process is inside the cluster. */
+export interface NetworkStatus {
+  readonly mode: Inside['mode'];
+  /** Why it is not the mode that is preferred. */
+  readonly reason?: string;
+  /** Of mode `proxy`: the address of the SOCKS5 and HTTP proxy. */
+  readonly proxy?: string;
 }
 
 export interface PortStatus extends PortReport {

@@ -5,9 +5,11 @@ import { createLog, jsonLines } from '../../src/log.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import type { WorkloadKind } from '../kube/objects.ts';
+import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { kill } from './command.ts';
 import { removeEnvFile } from './env-file.ts';
+import { removeSessionFiles } from './files/folder.ts';
 import type { GuardianTask } from './guardian.ts';
 import { handBack, readWorkload } from './hand-back.ts';
 import { newIdentity } from './identity.ts';
@@ -22,6 +24,10 @@ const COMMAND_POLL_MS = 200;
 /** What the guardian does for a session that is gone: ends its command, restores its workload, removes its files. */
 export async function takeOver(task: GuardianTask, commandPid: number | undefined): Promise<void> {
   const commandEnded = commandPid === undefined ? undefined : endCommand(commandPid);
+  // Once nobody reads them any more.
+  const filesRemoved = (commandEnded ?? Promise.resolve())
+    .then(() => removeSessionFiles(task.sessionId))
+    .catch(() => {}); // the next run
   if (task.envFile !== undefined) await removeEnvFile(task.envFile, task.sessionId).catch(() => {}); // a read-only folder
   await privateFolder(stateFolder());
   const file = join(stateFolder(), 'guardian.log');
@@ -41,7 +47,7 @@ export async function takeOver(task: GuardianTask, commandPid: number | undefine
       await pause(backoffMs(attempt), new AbortController().signal);
     }
   }
-  await commandEnded;
+  await Promise.all([commandEnded, filesRemoved]);
   await removeSessionRecord(task);
   await appendFile(file, lines.join(''), { mode: 0o600 });
 }
@@ -64,6 +70,10 @@ async function endCommand(pid: number): Promise<void> {
 async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>): Promise<void> {
   const access = await loadKubeConfig({ kubeconfig: task.kubeconfig, context: task.context });
   await using client = await KubeClient.connect(access);
+  if (task.workloadKind === 'Pod') {
+    await removeOwnPodNamed(client, task.namespace, task.workloadName);
+    return;
+  }
   const ref = { kind: task.workloadKind as WorkloadKind, namespace: task.namespace, name: task.workloadName };
   const workload = await readWorkload(client, ref);
   if (workload !== undefined && workload.metadata.uid !== task.workloadUid) return; // made anew by somebody else

@@ -27,6 +27,13 @@ export type SessionEvent =
   | { readonly event: 'recovered'; readonly workload: string; readonly namespace: string }
   | { readonly event: 'patched'; readonly workload: string; readonly agentImage: string }
   | { readonly event: 'agent-present'; readonly workload: string }
+  /** A pod of the session's own. */
+  | {
+      readonly event: 'created';
+      readonly workload: string;
+      readonly namespace: string;
+      readonly agentImage: string;
+    }
   | {
       readonly event: 'rollout';
       readonly ready: number;
@@ -44,6 +51,15 @@ export type SessionEvent =
     }
   | { readonly event: 'disconnected'; readonly pod: string; readonly reason: string }
   | { readonly event: 'retargeted'; readonly service: string }
+  /** How the process is inside the cluster; `reason`: why not in the way that is preferred. */
+  | {
+      readonly event: 'network';
+      readonly mode: 'namespace' | 'proxy' | 'system' | 'none';
+      readonly reason?: string;
+      /** Of mode `proxy`: host:port of the SOCKS5 and HTTP proxy. */
+      readonly proxy?: string;
+    }
+  | { readonly event: 'files'; readonly root: string; readonly paths: readonly string[] }
   | { readonly event: 'command-started'; readonly pid: number }
   | { readonly event: 'listening'; readonly address: string }
   | { readonly event: 'not-listening'; readonly address: string }
@@ -67,6 +83,8 @@ export type SessionEvent =
   | { readonly event: 'leaving'; readonly reason: string }
   | { readonly event: 'restoring'; readonly step: string }
   | { readonly event: 'restored'; readonly workload: string }
+  /** A pod of the session's own is deleted. */
+  | { readonly event: 'removed'; readonly workload: string }
   | { readonly event: 'agent-kept'; readonly namespace: string; readonly workload: string; readonly reason: string }
   | {
       readonly event: 'error';

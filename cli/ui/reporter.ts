@@ -117,6 +117,8 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return tick(`patched ${event.workload}: agent added (${event.agentImage})`);
     case 'agent-present':
       return tick(`agent already in ${event.workload}`);
+    case 'created':
+      return tick(`created ${event.workload} in ${event.namespace} (${event.agentImage})`);
     case 'rollout': {
       if (event.ready >= event.wanted && event.waitingFor === undefined)
         return tick(`rolled out ${event.ready}/${event.wanted}`);
@@ -134,6 +136,10 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return note(`lost the tunnel to pod/${event.pod} (${event.reason}); the app answers there, dialling again`);
     case 'retargeted':
       return tick(`service/${event.service} points at the agent`);
+    case 'network':
+      return describeNetwork(event);
+    case 'files':
+      return tick(`files of the pod: ${event.root}`);
     case 'command-started':
       return tick(`command started (pid ${event.pid})`);
     case 'listening':
@@ -147,6 +153,7 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
     case 'ready': {
       const name = event.service === undefined ? event.workload : `service/${event.service}`;
       const routes = event.ports.map(describePort).join(', ');
+      if (event.service === undefined && event.ports.length === 0) return describeInside(event, seen);
       const time = `${(event.elapsedMs / 1000).toFixed(1)} s`;
       const end = seen.background === undefined ? 'Ctrl-C ends it' : inBackground(seen.background);
       return tick(`ready in ${time}: ${name} ${routes} (${end})`);
@@ -165,6 +172,8 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return wait(`restoring: ${event.step}`);
     case 'restored':
       return tick(`restored ${event.workload}`);
+    case 'removed':
+      return tick(`removed ${event.workload}`);
     case 'agent-kept': {
       const leave = `intercept leave ${event.workload} -n ${event.namespace}`;
       const remove = event.reason === '--keep-agent' ? `; ${leave} removes it` : '';
@@ -176,6 +185,24 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
     default:
       return event satisfies never;
   }
+}
+
+type EventOf<Name extends SessionEvent['event']> = Extract<SessionEvent, { event: Name }>;
+
+function describeNetwork({ mode, reason, proxy }: EventOf<'network'>): Line | undefined {
+  const why = reason === undefined ? '' : `: ${reason}`;
+  if (mode === 'proxy') {
+    const where = proxy === undefined ? '' : ` at ${proxy}`;
+    return reason === undefined ? tick(`inside by proxy${where}`) : note(`inside by proxy only${where}${why}`);
+  }
+  if (mode === 'none') return reason === undefined ? undefined : note(`not inside the cluster${why}`);
+  return tick(`inside the cluster's network (${mode})`);
+}
+
+/** The ready line of a session that takes no traffic. */
+function describeInside({ workload, elapsedMs }: EventOf<'ready'>, { background }: Seen): Line {
+  const end = background === undefined ? 'Ctrl-C ends it' : inBackground(background);
+  return tick(`ready in ${(elapsedMs / 1000).toFixed(1)} s: inside as ${workload} (${end})`);
 }
 
 export function describePort(port: PortReport): string {

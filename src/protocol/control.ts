@@ -64,7 +64,7 @@ export interface Holder extends SessionIdentity {
 /** Methods: what the session asks and what the agent answers. */
 export interface ControlMethods {
   /**
-   * Takes the app ports, all or none; `replaces` are the caller's own dead sessions, whose claims it inherits; those in
+   * Takes the app ports, all or none; with none in the list the session only counts as one that uses the agent. `replaces` are the caller's own dead sessions, whose claims it inherits; those in
    * `laptop` are routed to the laptop at once.
    */
   claim: {

@@ -20,12 +20,35 @@ test('what belongs to the container’s file system and runtime stays in the pod
 });
 
 test('the pod’s variables win over the laptop’s, and --env wins over both', () => {
-  const env = commandEnvironment(
-    { A: 'laptop', B: 'laptop', PATH: '/bin', C: undefined },
-    { A: 'pod', B: 'pod', PATH: '/pod' },
-    { B: 'option' },
-  );
+  const env = commandEnvironment({
+    laptop: { A: 'laptop', B: 'laptop', PATH: '/bin', C: undefined },
+    pod: { A: 'pod', B: 'pod', PATH: '/pod' },
+    inside: {},
+    mode: 'none',
+    overrides: { B: 'option' },
+  });
   assert.deepEqual(env, { A: 'pod', B: 'option', PATH: '/bin' });
+});
+
+test('inside, the laptop’s proxies are not the command’s; beside our own proxy the pod’s are not either', () => {
+  const laptop = { HTTP_PROXY: 'http://laptop', no_proxy: '*', https_proxy: 'http://laptop' };
+  const pod = { HTTPS_PROXY: 'http://pod', NO_PROXY: '.svc' };
+  const inside = { http_proxy: 'http://ours' };
+  const of = (mode: 'namespace' | 'proxy' | 'none'): Record<string, string> =>
+    commandEnvironment({ laptop, pod, inside: mode === 'proxy' ? inside : {}, mode, overrides: {} });
+  assert.deepEqual(of('none'), { ...laptop, ...pod });
+  assert.deepEqual(of('namespace'), pod);
+  assert.deepEqual(of('proxy'), inside);
+});
+
+test('options for Node that lead inside are added to the laptop’s and to --env’s', () => {
+  const laptop = { NODE_OPTIONS: '--trace-warnings' };
+  const inside = { NODE_OPTIONS: '--require ours' };
+  const overrides = { NODE_OPTIONS: '--inspect' };
+  const env = commandEnvironment({ laptop, pod: {}, inside, mode: 'proxy', overrides });
+  assert.equal(env.NODE_OPTIONS, '--trace-warnings --require ours --inspect');
+  const plain = commandEnvironment({ laptop, pod: {}, inside: {}, mode: 'none', overrides });
+  assert.equal(plain.NODE_OPTIONS, '--inspect');
 });
 
 test('--env takes a value with equals signs, and an empty one', () => {

@@ -1,0 +1,92 @@
+import { InterceptorError } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { PodNetwork } from '../../src/protocol/control.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { listenToPod, type ToPodPort } from '../network/egress/to-pod.ts';
+import type { Inside } from '../network/types.ts';
+import type { Report } from '../ui/events.ts';
+import type { Agents } from './agents.ts';
+import { type ClusterWay, openClusterWay } from './cluster-way.ts';
+import type { CopiedFiles } from './files/types.ts';
+import type { NetworkStatus } from './status.ts';
+
+/** How the process gets to be inside the cluster, as asked for. */
+export interface NetworkOptions {
+  readonly mode: 'auto' | 'namespace' | 'proxy' | 'none';
+  readonly egress: 'pod' | 'cluster';
+  readonly localHosts: readonly string[];
+  readonly localCidrs: readonly string[];
+  readonly toPod: readonly ToPodPort[];
+  readonly dnsLocal: readonly string[];
+  readonly dnsCluster: readonly string[];
+}
+
+export interface NetworkStart extends NetworkOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  /** Whether there is a command that can be put inside. */
+  readonly command: boolean;
+  readonly agents: Agents;
+  readonly podNetwork: PodNetwork;
+  /** The app's, for the addresses that it tells. */
+  readonly podVariables: Readonly<Record<string, string>>;
+  readonly files: CopiedFiles | undefined;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+  readonly log: Log;
+}
+
+/** The running way in. */
+export interface Network {
+  readonly inside: Inside;
+  readonly status: NetworkStatus;
+  /** The command having ended. May be called twice. */
+  close(): Promise<void>;
+}
+
+/** What has been opened so far, closed last first. */
+class Opened {
+  readonly #closers: (() => Promise<void> | void)[] = [];
+
+  add(close: () => Promise<void> | void): void {
+    this.#closers.push(close);
+  }
+
+  async close(): Promise<void> {
+    for (let close = this.#closers.pop(); close !== undefined; close = this.#closers.pop()) await close();
+  }
+}
+
+/**
+ * Opens the ways out of the pod and puts the process inside, by the mode that was asked for or the best that works here.
+ * @throws InterceptorError USAGE_BAD_OPTION, USAGE_BAD_PORT, and of a mode that was asked for by name what keeps it from
+ * working; the signal's reason. Then nothing is left open.
+ */
+export async function startNetwork(options: NetworkStart): Promise<Network> {
+  const opened = new Opened();
+  try {
+    const { toPod, agents, log, mode } = options;
+    if (toPod.length > 0) {
+      const way = { tunnel: () => agents.exit, untilTunnel: (signal: AbortSignal) => agents.untilConnected(signal) };
+      const listening = await listenToPod(toPod, way, log);
+      opened.add(() => listening.close());
+    }
+    const { inside, status } = mode === 'none' ? leftOutside() : await goInside(options, opened);
+    return { inside, status, close: () => opened.close() };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+async function goInside(options: NetworkStart, opened: Opened): Promise<Pick<Network, 'inside' | 'status'>> {
+  if (options.mode === 'auto') return leftOutside();
+  const way: ClusterWay = await openClusterWay(options);
+  opened.add(() => way.close());
+  throw new InterceptorError('USAGE_BAD_OPTION', `--network ${options.mode} is not there yet`);
+}
+
+function leftOutside(): Pick<Network, 'inside' | 'status'> {
+  const inside: Inside = { mode: 'none', variables: {}, wrap: (argv) => argv, close: async () => {} };
+  return { inside, status: { mode: 'none' } };
+}

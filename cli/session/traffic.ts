@@ -1,0 +1,146 @@
+import { InterceptorError } from '../../src/errors.ts';
+import type { MuxStream } from '../../src/mux/stream.ts';
+import { TaskGroup } from '../../src/task-group.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Service } from '../kube/objects.ts';
+import type { Report } from '../ui/events.ts';
+import type { Agents } from './agents.ts';
+import { atMost } from './backoff.ts';
+import { untilOnlyAgents } from './endpoints.ts';
+import type { ProcessPort } from './process-port.ts';
+import { proveThroughService } from './proof.ts';
+import type { WorkloadHost } from './workload-host.ts';
+
+/** Agents that do not answer must not hold up the end; they notice the lost tunnel by themselves. */
+export const GIVE_BACK_DEADLINE_MS = 1_000;
+/** Connections that are busy when the session ends may go on for this long. */
+const DRAIN_DEADLINE_MS = 5_000;
+
+export type ProcessPortRoute = (appPort: number, to: 'laptop' | 'app') => Promise<void>;
+
+export interface TrafficOptions {
+  readonly client: KubeClient;
+  readonly host: WorkloadHost;
+  readonly service: Service;
+  readonly ports: (setRoute: ProcessPortRoute) => readonly ProcessPort[];
+  /** How long a command that was started may take to listen; undefined without a command. */
+  readonly listenTimeoutMs: number | undefined;
+  readonly report: Report;
+}
+
+/** What an intercept is more than a `run`: the Service's callers reach the process. */
+export class Traffic {
+  readonly ports: readonly ProcessPort[];
+  readonly #options: TrafficOptions;
+  readonly #tasks = new TaskGroup();
+  readonly #following = new AbortController();
+  #agents: Agents | undefined;
+
+  constructor(options: TrafficOptions) {
+    this.#options = options;
+    this.ports = options.ports(async (appPort, to) => await this.#agents?.setRoute(appPort, to));
+  }
+
+  get service(): string {
+    return this.#options.service.metadata.name;
+  }
+
+  get appPorts(): number[] {
+    return this.ports.map(({ choice }) => choice.appPort);
+  }
+
+  /** Takes a caller's stream from an agent. */
+  take(stream: MuxStream, appPort: number): void {
+    const port = this.ports.find(({ choice }) => choice.appPort === appPort);
+    if (port === undefined) stream.refuse('refused');
+    else port.take(stream);
+  }
+
+  /**
+   * Moves the traffic, and proves that it came: the agents must be up.
+   * @param onWait what is waited for, for the status
+   * @throws InterceptorError PROCESS_NOT_LISTENING, CLUSTER_*; the signal's reason
+   */
+  async start(agents: Agents, signal: AbortSignal, onWait: (what: string) => void): Promise<void> {
+    const { client, host, report } = this.#options;
+    this.#agents = agents;
+    const service = (await host.retarget(signal)) ?? this.#options.service;
+    const carriers = (): string[] => agents.tunnels.map(({ pod }) => pod);
+    const strangers = await untilOnlyAgents(client, host.ref.namespace, this.service, carriers, signal);
+    if (strangers.length > 0) {
+      const message = `the Service still leads to pods without the agent: ${strangers.join(', ')}`;
+      report({ event: 'warning', message });
+    }
+    onWait(`a process on ${this.ports.map((port) => port.address).join(', ')}`);
+    await this.#move(signal);
+    onWait('a request through the Service');
+    await this.#prove(agents, service, signal);
+  }
+
+  /** New connections go to the app from now on. */
+  async giveBack(forced: AbortSignal): Promise<void> {
+    this.#following.abort();
+    await atMost(Promise.all(this.ports.map((port) => port.giveBack())), GIVE_BACK_DEADLINE_MS, forced);
+  }
+
+  async drain(forced: AbortSignal): Promise<void> {
+    await atMost(Promise.all(this.ports.map((port) => port.drain(DRAIN_DEADLINE_MS))), DRAIN_DEADLINE_MS, forced);
+  }
+
+  async close(): Promise<void> {
+    this.#following.abort();
+    await Promise.all(this.ports.map((port) => port.close()));
+    await this.#tasks.close();
+  }
+
+  /** Resolves once every port's process listens and the agents hand over to it; from then on routes follow the process. */
+  async #move(signal: AbortSignal): Promise<void> {
+    const { listenTimeoutMs } = this.#options;
+    const expected = listenTimeoutMs !== undefined;
+    const moved = Promise.all(
+      this.ports.map(
+        (port) =>
+          new Promise<void>((resolve) => {
+            this.#tasks.add(port.follow(this.#following.signal, { expected, onFirst: resolve }));
+          }),
+      ),
+    );
+    const stopped = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+    const timer = listenTimeoutMs === undefined ? undefined : this.#listenDeadline(listenTimeoutMs);
+    try {
+      await Promise.race([moved, stopped, ...(timer === undefined ? [] : [timer.expired])]);
+    } finally {
+      timer?.cancel();
+    }
+  }
+
+  #listenDeadline(timeoutMs: number): { expired: Promise<never>; cancel: () => void } {
+    let cancel = (): void => {};
+    const expired = new Promise<never>((_, reject) => {
+      const timer = setTimeout(() => {
+        const missing = this.ports.filter((port) => !port.status.listening).map((port) => port.address);
+        const text = `the command has not listened on ${missing.join(', ')} within ${timeoutMs / 1000} s`;
+        const hint = 'check the port in --port <local>, or give it more time: --listen-timeout <seconds>';
+        reject(new InterceptorError('PROCESS_NOT_LISTENING', text, { hint }));
+      }, timeoutMs);
+      cancel = () => clearTimeout(timer);
+    });
+    return { expired, cancel };
+  }
+
+  async #prove(agents: Agents, service: Service, signal: AbortSignal): Promise<void> {
+    const { report } = this.#options;
+    for (const { choice } of this.ports) {
+      const proof = await proveThroughService(agents.tunnels, service, choice, signal);
+      if (signal.aborted) throw signal.reason;
+      if (proof.proved) report({ event: 'proved', servicePort: choice.servicePort, from: proof.from, pod: proof.pod });
+      else
+        report({
+          event: 'warning',
+          message: `port ${choice.servicePort} could not be proved through the Service: ${proof.reason}`,
+        });
+    }
+  }
+}
