@@ -142,7 +142,7 @@ test('more than the limits is refused by the agent already, with names and the w
   await truncate(pod('volumes/var/data/deep/x.bin'), 200 * 1024 ** 2);
   await assert.rejects(start(), (error) => {
     assert.ok(error instanceof InterceptorError && error.code === 'FILES_LIMIT');
-    assert.match(error.message, /200\.0 MiB.*\/var\/data/);
+    assert.match(error.message, /200\.0 MiB.*in \/var\/data;.* the largest: \/var\/data\/deep\/x\.bin \(200\.0 MiB\)/);
     assert.match(error.hint ?? '', /--files-exclude/);
     return true;
   });
