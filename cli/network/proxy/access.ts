@@ -7,6 +7,12 @@ export interface ProxyCredentials {
   readonly password: string;
 }
 
+/** The session's own user, and root, who may do everything anyway; none on Windows. */
+export function ownUids(): readonly number[] {
+  const uid = process.getuid?.();
+  return uid === undefined ? [] : [uid, 0];
+}
+
 /** New ones for each session. */
 export function makeCredentials(): ProxyCredentials {
   return { user: 'intercept', password: randomBytes(18).toString('base64url') };
@@ -15,17 +21,18 @@ export function makeCredentials(): ProxyCredentials {
 /**
  * Who may use the port. It leads into the cluster, and every user of the laptop can reach 127.0.0.1: so a client shows the
  * credentials of the proxy URL, or (Linux) its socket is of the session's own user, who could read them anyway. The latter is
- * for programs that cannot send any, such as the JVM with an HTTP proxy. root may do everything anyway.
+ * for programs that cannot send any, such as the JVM with an HTTP proxy.
  */
 export class Access {
   readonly credentials: ProxyCredentials;
   readonly #wanted: Buffer;
   readonly #uids: ReadonlySet<number>;
 
-  constructor(credentials: ProxyCredentials, uid: number | undefined = process.getuid?.()) {
+  /** @param uids whose sockets may do without credentials */
+  constructor(credentials: ProxyCredentials, uids: readonly number[]) {
     this.credentials = credentials;
     this.#wanted = digest(credentials.user, credentials.password);
-    this.#uids = new Set(uid === undefined ? [] : [uid, 0]);
+    this.#uids = new Set(uids);
   }
 
   byPassword(user: string, password: string): boolean {

@@ -5,7 +5,7 @@ import type { Log } from '../../../src/log.ts';
 import { TaskGroup } from '../../../src/task-group.ts';
 import { TcpClients } from '../dns/server-tcp.ts';
 import type { Egress, Resolver } from '../types.ts';
-import { Access, type ProxyCredentials } from './access.ts';
+import { Access, ownUids, type ProxyCredentials } from './access.ts';
 import { readSome } from './byte-reader.ts';
 import { HttpForward } from './http-forward.ts';
 import { join, type ProxyContext } from './join.ts';
@@ -29,8 +29,8 @@ export interface ProxyPortOptions {
   readonly log: Log;
   /** 0 for any free one. */
   readonly port?: number | undefined;
-  /** Whose sockets may do without credentials; the session's own user unless given. */
-  readonly uid?: number | undefined;
+  /** Whose sockets may do without credentials; the session's own user's unless given. */
+  readonly uids?: readonly number[] | undefined;
 }
 
 /**
@@ -59,7 +59,7 @@ export class ProxyPort {
     this.#context = {
       egress: options.egress,
       resolver: options.resolver,
-      access: new Access(options.credentials, options.uid ?? process.getuid?.()),
+      access: new Access(options.credentials, options.uids ?? ownUids()),
       tickets: new Tickets(),
       log: options.log,
       signal: this.#abort.signal,
