@@ -5,7 +5,7 @@ import { createSocket } from 'node:dgram';
 import dns from 'node:dns';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { promisify } from 'node:util';
 import dnsPacket from 'dns-packet';
 import { afterEach, beforeEach, test } from 'vitest';
@@ -98,8 +98,8 @@ async function overUdp(message: Uint8Array): Promise<Buffer> {
   return reply;
 }
 
-function tcpClient(): { socket: Socket; replies: Buffer[] } {
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+function tcpClient(to = port): { socket: Socket; replies: Buffer[] } {
+  const socket = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
   const [reader, replies] = [new LengthPrefixReader(), [] as Buffer[]];
   socket.on('error', () => {}); // tests look at 'close'
   socket.on('data', (chunk: Buffer) => replies.push(...reader.push(chunk)));
@@ -167,16 +167,28 @@ test('questions cut at any byte are read', async () => {
 });
 
 test('a connection with too many questions under way is not read until some are answered', async () => {
-  const { socket, replies } = tcpClient();
-  for (let id = 0; id < 4; id++) {
-    socket.write(
-      Buffer.concat(Array.from({ length: 2000 }, (_, index) => withLength(query(HELD, 'A', 0, id * 2000 + index)))),
-    );
-  }
-  await until(() => releases.length === 1, 'the question');
-  for (const release of releases) release();
-  await until(() => replies.length === 8000, 'all answers');
+  const held: (() => void)[] = [];
+  const slow = new DnsServer({
+    resolver: {
+      answer: async (message, via) => {
+        await new Promise<void>((resolve) => held.push(resolve));
+        return await resolver.answer(message, via);
+      },
+    },
+    limits: { maxConnectionInFlight: 8 },
+  });
+  const { socket, replies } = tcpClient(await slow.listen('127.0.0.1', 0));
+  const questions = Array.from({ length: 20_000 }, (_, id) => withLength(query('n1.svc.cluster.local', 'A', 0, id)));
+  socket.write(Buffer.concat(questions)); // 800 KiB
+  let mostHeld = 0;
+  await until(() => {
+    mostHeld = Math.max(mostHeld, held.length);
+    for (const release of held.splice(0)) release();
+    return replies.length === questions.length;
+  }, 'all answers');
+  assert.ok(mostHeld < 4000, String(mostHeld)); // what one read brings, 64 KiB
   socket.destroy();
+  await slow.close();
 });
 
 test('idle connections are closed, and those over the limit at once', async () => {
@@ -232,6 +244,13 @@ test('sockets that somebody else opened are served as well, and closed at the en
   other.serve({ udp: [udp], tcp: [tcp] });
   client.setServers([`127.0.0.1:${udp.address().port}`]);
   assert.deepEqual(await client.resolve4('n1.svc.cluster.local'), ['10.96.0.1']);
+  const { port: tcpPort } = tcp.address() as AddressInfo;
+  const { socket, replies } = tcpClient(tcpPort);
+  socket.end(withLength(query(HELD))); // ends behind its question, at a server that is not told to keep such ones
+  await until(() => releases.length === 1, 'the question');
+  for (const release of releases) release();
+  await once(socket, 'close');
+  assert.equal(replies.length, 1);
   await other.close();
   assert.equal(tcp.listening, false);
 });

@@ -96,7 +96,8 @@ test('localhost is known without asking anybody', async () => {
   const resolver = makeResolver(nobody, nobody);
   assert.deepEqual(texts(await ask(resolver, query('localhost'))), ['127.0.0.1']);
   assert.deepEqual(texts(await ask(resolver, query('a.localhost', 'AAAA'))), ['::1']);
-  assert.deepEqual(texts(await ask(resolver, query('localhost', 'MX'))), []);
+  const other = await ask(resolver, query('localhost', 'MX'));
+  assert.deepEqual([texts(other), other.questions?.[0]?.type], [[], 'MX']);
   assert.deepEqual(nobody.asked, []);
 });
 
