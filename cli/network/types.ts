@@ -52,6 +52,7 @@ export interface Resolver {
    * Addresses of a name, by the pod's search list (as getaddrinfo would in the pod), else the laptop's.
    * @param family 0 for both
    * @returns none when the name does not exist
+   * @throws DialError ETIMEDOUT: nobody said yes, and somebody who should know did not answer
    */
   lookup(name: string, family: 0 | 4 | 6): Promise<readonly LookedUp[]>;
   /** Who an address was learned from, while the answer that told it may still be in use. */
