@@ -1,11 +1,18 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, isIPv6, type Server } from 'node:net';
+import { unreadableReply } from '../../../src/dns/make.ts';
+import { HEADER_BYTES, RCODE } from '../../../src/dns/message.ts';
+import { errorText } from '../../../src/errors.ts';
+import { type Log, silentLog } from '../../../src/log.ts';
 import type { Resolver } from '../types.ts';
 import { TcpClients, type TcpLimits } from './server-tcp.ts';
 
+export type AnswerSource = Pick<Resolver, 'answer'>;
+
 export interface DnsServerOptions {
-  readonly resolver: Pick<Resolver, 'answer'>;
+  readonly resolver: AnswerSource;
+  readonly log?: Log;
   readonly limits?: Partial<DnsServerLimits>;
 }
 
@@ -31,7 +38,7 @@ const PORT_TRIES = 10;
  * answered (the resolver gives nothing for them), so two servers cannot keep each other busy.
  */
 export class DnsServer {
-  readonly #resolver: Pick<Resolver, 'answer'>;
+  readonly #source: AnswerSource;
   readonly #limits: DnsServerLimits;
   readonly #clients: TcpClients;
   readonly #udp = new Set<UdpSocket>();
@@ -39,10 +46,10 @@ export class DnsServer {
   #udpInFlight = 0;
   #closing: Promise<void> | undefined;
 
-  constructor({ resolver, limits }: DnsServerOptions) {
-    this.#resolver = resolver;
+  constructor({ resolver, limits, log = silentLog }: DnsServerOptions) {
+    this.#source = neverRejecting(resolver, log);
     this.#limits = { ...LIMITS, ...limits };
-    this.#clients = new TcpClients(resolver, this.#limits);
+    this.#clients = new TcpClients(this.#source, this.#limits);
   }
 
   /**
@@ -115,8 +122,22 @@ export class DnsServer {
   async #answer(socket: UdpSocket, message: Buffer, address: string, port: number): Promise<void> {
     if (this.#udpInFlight >= this.#limits.maxUdpInFlight || port === 0) return;
     this.#udpInFlight += 1;
-    const answer = await this.#resolver.answer(message, 'udp');
+    const answer = await this.#source.answer(message, 'udp');
     this.#udpInFlight -= 1;
     if (answer.length > 0 && this.#udp.has(socket)) socket.send(answer, port, address, () => {}); // lost: asked again
   }
+}
+
+/** A question that brings out a bug is answered with SERVFAIL: it must not end the session, and with it all that runs. */
+function neverRejecting(source: AnswerSource, log: Log): AnswerSource {
+  return {
+    answer: async (message, via) => {
+      try {
+        return await source.answer(message, via);
+      } catch (error) {
+        log.error('a DNS question failed', { reason: errorText(error) });
+        return message.length < HEADER_BYTES ? Buffer.alloc(0) : unreadableReply(message, RCODE.SERVFAIL);
+      }
+    },
+  };
 }

@@ -234,6 +234,16 @@ test('names over 253 bytes and labels over 63 are FORMERR', async () => {
   assert.equal(longest.readUInt16BE(2) & 15, 3);
 });
 
+test('a question that makes the resolver fail is SERVFAIL, and the server goes on', async () => {
+  const failing = new DnsServer({ resolver: { answer: () => Promise.reject(new Error('a bug')) } });
+  port = await failing.listen('127.0.0.1', 0);
+  for (let times = 0; times < 2; times++) {
+    const told = await overUdp(query('a.test', 'A', 0, 77));
+    assert.deepEqual([told.readUInt16BE(0), told.readUInt16BE(2) & 15], [77, 2]);
+  }
+  await failing.close();
+});
+
 test('sockets that somebody else opened are served as well, and closed at the end', async () => {
   const tcp = createServer();
   tcp.listen(0, '127.0.0.1');
