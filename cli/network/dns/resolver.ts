@@ -138,7 +138,13 @@ export class PodResolver implements Resolver {
     }
     const ascii = /^[\x21-\x7e]*$/.test(name) ? name : domainToASCII(name);
     const candidates = searchCandidates(ascii, this.search, this.ndots);
-    const asked = candidates.map((candidate) => this.#addresses(candidate, family)); // all at once: one round trip
+    const asked: Promise<readonly LookedUp[] | 'failed'>[] = [];
+    let turn: LaptopTurn | undefined;
+    for (const candidate of candidates) {
+      const asking = this.#addresses(candidate, family, turn); // all at once: one round trip
+      asked.push(asking);
+      turn = nextTurn(turn, asking, `${family} ${ascii}`);
+    }
     let failed = false;
     for (const pending of asked) {
       const found = await pending;
@@ -171,13 +177,13 @@ export class PodResolver implements Resolver {
   }
 
   /** Both families of one name, asked as it is. Never rejects. */
-  async #addresses(name: string, family: 0 | 4 | 6): Promise<readonly LookedUp[] | 'failed'> {
+  async #addresses(name: string, family: 0 | 4 | 6, turn?: LaptopTurn): Promise<readonly LookedUp[] | 'failed'> {
     const types = family === 4 ? (['A'] as const) : family === 6 ? (['AAAA'] as const) : (['A', 'AAAA'] as const);
     const found = await Promise.all(
       types.map(async (type) => {
         const question = readQuestion(makeQuestion(name, type));
         if (typeof question === 'string') return undefined;
-        return this.#cached(question) ?? (await this.#find(question));
+        return this.#cached(question) ?? (await this.#find(question, turn));
       }),
     );
     const all = found.flatMap((one) =>
@@ -195,41 +201,45 @@ export class PodResolver implements Resolver {
   }
 
   /** Asks, or joins those who wait for the same. Never rejects. */
-  async #find(question: Question): Promise<Found> {
+  async #find(question: Question, turn?: LaptopTurn): Promise<Found> {
     const key = questionKey(question);
-    const known = this.#inFlight.get(key);
+    const flight = turn === undefined ? key : `${turn.key} ${key}`;
+    const known = this.#inFlight.get(flight);
     if (known !== undefined) return await known;
     if (this.#closed || this.#inFlight.size >= this.#limits.maxInFlight) return made(question, RCODE.SERVFAIL);
-    const finding = this.#resolve(question).then((found) => {
-      this.#inFlight.delete(key);
+    const finding = this.#resolve(question, turn).then((found) => {
+      this.#inFlight.delete(flight);
       if (found.keep && !this.#closed) this.#cache.set(key, found, performance.now());
       this.#learn(found);
       return found;
     });
-    this.#inFlight.set(key, finding);
+    this.#inFlight.set(flight, finding);
     return await finding;
   }
 
-  async #resolve(question: Question): Promise<Found> {
+  async #resolve(question: Question, turn: LaptopTurn | undefined): Promise<Found> {
     const name = questionName(question);
     const route = this.#route(name);
     switch (route) {
       case 'loopback':
         return loopback(question);
       case 'laptop':
+        if (turn !== undefined && !(await turn.comes)) return made(question, RCODE.NXDOMAIN);
         return (await this.#ask('laptop', question)) ?? made(question, RCODE.SERVFAIL);
       case 'cluster':
         return (await this.#ask('cluster', question)) ?? made(question, RCODE.SERVFAIL);
       case 'cluster-first':
-        return await this.#resolveByBoth(question);
+        return await this.#resolveByBoth(question, turn);
       default:
         return route satisfies never;
     }
   }
 
-  async #resolveByBoth(question: Question): Promise<Found> {
+  async #resolveByBoth(question: Question, turn: LaptopTurn | undefined): Promise<Found> {
     const cluster = await this.#ask('cluster', question);
     if (cluster?.reply.rcode === RCODE.NOERROR) return cluster;
+    if (turn !== undefined && !(await turn.comes))
+      return { ...(cluster ?? made(question, RCODE.SERVFAIL)), keep: false };
     const laptop = await this.#ask('laptop', question);
     const answered = laptop !== undefined && !isFailure(laptop.reply);
     if (answered && laptop.reply.rcode === RCODE.NOERROR) return laptop; // the name exists there
@@ -263,6 +273,29 @@ export class PodResolver implements Resolver {
     const [seconds, nowMs] = [keepSeconds(reply), performance.now()];
     for (const { address } of addresses) this.#origins.learn(canonicalAddress(address), origin, seconds, nowMs);
   }
+}
+
+/**
+ * The laptop's turn to be asked about a candidate of the search list: only where no candidate before it exists. Otherwise
+ * its resolver would be told every name of the cluster, and hold up a thread of ours with each.
+ */
+interface LaptopTurn {
+  /** The same for lookups that come to the same end, those of one name: for these, one question is enough. */
+  readonly key: string;
+  readonly comes: Promise<boolean>;
+}
+
+function nextTurn(
+  before: LaptopTurn | undefined,
+  asking: Promise<readonly LookedUp[] | 'failed'>,
+  key: string,
+): LaptopTurn {
+  const comes = async (): Promise<boolean> => {
+    if (before !== undefined && !(await before.comes)) return false;
+    const found = await asking;
+    return found === 'failed' || found.length === 0;
+  };
+  return { key, comes: comes() };
 }
 
 function isFailure({ rcode }: Reply): boolean {

@@ -264,6 +264,20 @@ test('lookup asks all candidates of the search list at once, and the first in or
   assert.deepEqual(await resolver.lookup('api', 6), [{ address: 'fd00::1', family: 6, origin: 'cluster' }]);
 });
 
+test('lookup tells the laptop no name that the search list finds in the cluster', async () => {
+  const cluster = upstream(table({ 'api.svc.cluster.local': ['10.96.1.1'] }));
+  const laptop = upstream(table({ api: ['192.168.1.1'], 'nas.local': ['192.168.1.2'] }));
+  const resolver = makeResolver(cluster, laptop);
+  const all = await Promise.all(Array.from({ length: 20 }, () => resolver.lookup('api', 4)));
+  assert.ok(all.every(([first]) => first?.address === '10.96.1.1'));
+  assert.equal(cluster.asked.length, 4); // three domains and the name itself, once for all
+  assert.deepEqual(laptop.asked, []);
+  // What was held back there is no answer for who asks for that very name.
+  assert.deepEqual(texts(await ask(resolver, query('api'))), ['192.168.1.1']);
+  assert.deepEqual(await resolver.lookup('nas.local', 4), [{ address: '192.168.1.2', family: 4, origin: 'laptop' }]);
+  assert.equal(resolver.stats().inFlight, 0);
+});
+
 test('lookup follows CNAMEs in the answer', async () => {
   const cluster = upstream(({ name }) => ({
     answers: [
