@@ -21,13 +21,16 @@ if (process.env.BIG) { fs.writeFileSync('/var/data/big.bin', ''); fs.truncateSyn
 if (process.env.MEDIUM) fs.writeFileSync('/var/data/medium.bin', Buffer.alloc(2 * 1024 * 1024));
 ${APP_CODE}`;
 
-/** Prints its environment, then the contents of each path it is given on standard input, one JSON a line. */
+/** Prints where the copies are, then the contents of each path it is given on standard input (`>` writes), one JSON a line. */
 const READER_CODE = `
 const fs = require('node:fs');
 const say = (value) => console.log(JSON.stringify(value));
 say({ root: process.env.INTERCEPT_ROOT });
 require('node:readline').createInterface({ input: process.stdin }).on('line', (path) => {
-  try { say({ path, text: fs.readFileSync(path, 'utf8') }); } catch (error) { say({ path, error: error.code }); }
+  try {
+    if (path.startsWith('>')) fs.writeFileSync(path.slice(1), 'mine');
+    say({ path, text: fs.readFileSync(path, 'utf8') });
+  } catch (error) { say({ path, error: error.code }); }
 });
 process.on('SIGTERM', () => process.exit(0));
 `;
@@ -111,6 +114,13 @@ describe.skipIf(cluster === undefined)('files and environment of the pod', () =>
     return JSON.parse(answer);
   };
 
+  const changeSettings = async (value: string): Promise<void> => {
+    const data = { 'one.yaml': `one: ${value}\n`, 'two.yaml': `two: ${value}\n` };
+    await scene.namespace.kubectl(['patch', 'configmap', 'settings', '--patch', JSON.stringify({ data })]);
+    // Wakes the kubelet, which otherwise looks once a minute.
+    await scene.namespace.kubectl(['annotate', '--overwrite', 'pods', '-l', 'app=web', `test/at=${Date.now()}`]);
+  };
+
   const end = async (run: InterceptRun): Promise<void> => {
     run.child.kill('SIGTERM');
     await run.exited;
@@ -139,10 +149,7 @@ describe.skipIf(cluster === undefined)('files and environment of the pod', () =>
       );
       assert.ok(warned !== undefined, run.transcript);
 
-      const data = { 'one.yaml': 'one: 2\n', 'two.yaml': 'two: 2\n' };
-      await scene.namespace.kubectl(['patch', 'configmap', 'settings', '--patch', JSON.stringify({ data })]);
-      // Wakes the kubelet, which otherwise looks once a minute.
-      await scene.namespace.kubectl(['annotate', 'pods', '-l', 'app=web', `test/at=${Date.now()}`]);
+      await changeSettings('2');
       await waitFor(async () => ((await read('/etc/settings/two.yaml')) === 'two: 2\n' ? true : undefined), {
         timeoutMs: 150_000,
         onTimeout: () => new Error(`the change did not arrive:\n${run.transcript}`),
@@ -243,6 +250,31 @@ describe.skipIf(cluster === undefined)('files and environment of the pod', () =>
       assert.deepEqual(await ask(run, '/etc/password/password'), { path: '/etc/password/password', text: 's3cret' });
       assert.match((await ask(run, TOKEN)).text ?? '', /^ey/);
       assert.match((await ask(run, '/etc/one.yaml')).text ?? '', /^one: \d\n$/);
+      for (const path of ['>/etc/password/password', '>/etc/settings/new'])
+        assert.deepEqual(await ask(run, path), { path, error: 'EROFS' });
+
+      await changeSettings('three');
+      await waitFor(
+        async () => ((await ask(run, '/etc/settings/two.yaml')).text === 'two: three\n' ? true : undefined),
+        { timeoutMs: 150_000, onTimeout: () => new Error(`the change did not arrive:\n${run.transcript}`) },
+      );
+    } finally {
+      await end(run);
+    }
+  });
+
+  test('a shell that takes intercept env while a session has a proxy port is inside, too', async () => {
+    const run = await start('web', '--network', 'proxy');
+    try {
+      const root = await rootOf(run);
+      const { stdout } = await runIntercept(scene.laptop, ['env', 'web', '--format', 'sh'], {
+        namespace: scene.namespace,
+      });
+      const script = 'eval "$0"; echo "$INTERCEPT_ROOT"; exec curl -sS --max-time 20 http://web/hello';
+      const result = await scene.laptop.run(['sh', '-c', script, stdout]);
+      const [where, answer] = result.stdout.split('\n');
+      assert.equal(where, root);
+      assert.match(answer ?? '', /^app web-\S+ GET \/hello/, result.stderr);
     } finally {
       await end(run);
     }
