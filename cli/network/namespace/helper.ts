@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket as DatagramSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -183,7 +184,13 @@ class Started {
     this.child.on('message', (message, handle) => this.onHandle(message, handle));
     this.ended = new Promise((resolve) => {
       this.child.once('error', (cause) => resolve(cause.message));
-      this.child.once('close', () => resolve(this.#said.trim()));
+      // Not 'close': after disconnect() it does not come (Node 20.20).
+      const exited = once(this.child, 'exit');
+      const silent = this.child.stderr === null ? exited : once(this.child.stderr, 'close');
+      Promise.all([exited, silent]).then(
+        () => resolve(this.#said.trim()),
+        () => {}, // 'error' has told
+      );
     });
   }
 

@@ -144,7 +144,7 @@ export class Mirrors {
   }
 
   async #openTcp(inside: string, outside: string, port: number): Promise<Mirror> {
-    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
+    const server = createServer({ allowHalfOpen: true, noDelay: true });
     server.on('connection', (socket) => void this.#join(socket, inside, port));
     await listen(server, outside, port);
     server.on('error', () => {}); // EMFILE on accept: that connection waits

@@ -1,5 +1,6 @@
 // A session with a namespace and nothing else: the tests' way to stand outside as an ordinary user. Ways out lead to this
-// machine's loopback device: 10.x.y.z and fd00::/8 to 127.0.0.1, but 10.66.0.0/16 is unreachable and 10.77.0.0/16 silent.
+// machine's loopback device: 10.x.y.z and fd00::/8 to 127.0.0.1, but 10.66.0.0/16 and fd66::/16 are
+// unreachable and 10.77.0.0/16 is silent.
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
@@ -27,9 +28,9 @@ const egress: Egress = {
   dialTcp: (host, port, signal) =>
     new Promise((resolve, reject) => {
       say({ dialled: `${host} ${port}` });
-      if (host.startsWith('10.66.')) reject(new DialError('EHOSTUNREACH', host));
+      if (/^(10\.66\.|fd66:)/.test(host)) reject(new DialError('EHOSTUNREACH', host));
       if (host.startsWith('10.77.')) setTimeout(() => reject(new DialError('ETIMEDOUT', host)), 100);
-      if (/^10\.(66|77)\./.test(host)) return;
+      if (/^(10\.66\.|10\.77\.|fd66:)/.test(host)) return;
       const socket = connect({ host: home(host), port, allowHalfOpen: true, noDelay: true, signal });
       socket.once('connect', () => resolve(socket));
       socket.once('error', (cause: NodeJS.ErrnoException) => {
@@ -107,14 +108,16 @@ void inside.ended.then((said) => say({ ended: said }));
 createInterface({ input: process.stdin }).on('line', async (line) => {
   const call: Call = JSON.parse(line);
   try {
-    if ('close' in call) await inside.close();
-    if ('wrap' in call) say({ id: call.id, argv: inside.wrap(call.wrap, process.cwd()) });
+    if ('close' in call) {
+      await inside.close();
+      say({ id: call.id });
+    } else if ('wrap' in call) say({ id: call.id, argv: inside.wrap(call.wrap, process.cwd()) });
     else if ('run' in call) runCommand(call);
-    else if ('start' in call) {
+    else {
       const [file = '', ...args] = inside.wrap(call.start, process.cwd());
       const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
       say({ id: call.id, pid: child.pid });
-    } else say({ id: call.id });
+    }
   } catch (cause) {
     say({ id: call.id, thrown: (cause as { code?: string }).code ?? String(cause) });
   }

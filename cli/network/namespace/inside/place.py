@@ -19,7 +19,7 @@ class Places:
 
     def __init__(self):
         self.made = []
-        self.ours = set()  # paths of the tmpfs that stand in for directories we may not write
+        self.ours = set()  # devices: each tmpfs that stands in for a directory we may not write
 
     def bind(self, source, target, read_only=False):
         """Shows `source` at `target`, which need not exist. The source stays live: what changes there changes here."""
@@ -48,7 +48,7 @@ class Places:
         """Shows an empty directory in its place."""
         if os.path.isdir(folder):
             linux.mount("kube-intercept", folder, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
-            self.ours.add(os.path.realpath(folder))
+            self.ours.add(os.stat(folder).st_dev)
 
     def provide(self, target, is_folder):
         """Makes a mount point: really, where the user may, else in a stand-in for the nearest directory that exists."""
@@ -59,15 +59,15 @@ class Places:
         while not os.path.lexists(parent):
             missing.append(parent)
             parent = os.path.dirname(parent)
-        if parent not in self.ours and not os.access(parent, os.W_OK):
+        if not os.access(parent, os.W_OK):
             self.stand_in(parent)
-        kept = any(parent == own or parent.startswith(own.rstrip("/") + "/") for own in self.ours)
+        vanishes = os.stat(parent).st_dev in self.ours
         for path in reversed(missing):
             if path != target or is_folder:
                 os.mkdir(path, 0o755)
             else:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-            if not kept:
+            if not vanishes:
                 self.made.append(path)
 
     def stand_in(self, folder):
@@ -95,7 +95,7 @@ class Places:
         else:
             linux.mount(work, folder, None, linux.MS_BIND | linux.MS_REC)
             linux.detach(work)
-        self.ours.add(folder)
+        self.ours.add(os.stat(folder).st_dev)
 
     def become_root(self, new_root):
         old = os.path.join(new_root, ".old")
@@ -108,6 +108,10 @@ class Places:
 
     def clear(self):
         for path in reversed(self.made):
+            try:
+                linux.detach(path)  # else busy: we see it mounted
+            except OSError:
+                pass  # EINVAL: a parent of what was mounted
             try:
                 os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
             except OSError:

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, test } from 'vitest';
+import { run, tryRun, waitFor } from '../../cluster/exec.ts';
+import {
+  makeSessionFolder,
+  NamespaceSession,
+  ORDINARY_UID,
+  removeSessionFolder,
+} from '../../support/namespace-session.ts';
+
+let folder: string;
+const sessions: NamespaceSession[] = [];
+
+async function start(options?: Parameters<typeof NamespaceSession.start>[1]): Promise<NamespaceSession> {
+  const session = await NamespaceSession.start(folder, options);
+  sessions.push(session);
+  return session;
+}
+
+beforeAll(async () => {
+  folder = await makeSessionFolder();
+});
+
+afterEach(async () => {
+  for (const session of sessions.splice(0)) await session.end();
+});
+
+afterAll(() => removeSessionFolder(folder));
+
+/** Helpers of sessions that were started from this file's folder. */
+async function helpers(): Promise<string[]> {
+  const found = await Promise.all(
+    (await readdir('/proc'))
+      .filter((name) => /^\d+$/.test(name))
+      .map(async (pid) => {
+        const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // it has ended
+        return line.includes(`${folder}/inside/serve.py`) ? pid : undefined;
+      }),
+  );
+  return found.filter((pid) => pid !== undefined);
+}
+
+const capabilities = ['sh', '-c', 'id -u; grep -E "Cap(Inh|Prm|Eff|Bnd|Amb)" /proc/self/status'];
+const none = ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb'].map((name) => `Cap${name}:\t0000000000000000\n`).join('');
+
+test('the command has the user’s id, no capabilities, its directory, input and exit code', async () => {
+  const session = await start();
+  assert.equal((await session.run(capabilities)).stdout, `${ORDINARY_UID}\n${none}`);
+  assert.equal(
+    (await session.run(['sh', '-c', 'pwd; cat; exit 7'], { cwd: '/usr/share', input: 'in' })).stdout,
+    '/usr/share\nin',
+  );
+  assert.equal((await session.run(['sh', '-c', 'exit 7'])).code, 7);
+  assert.equal((await session.run(['sh', '-c', 'kill -TERM $$'])).signal, 'SIGTERM');
+  const env = (await session.run(['env'])).stdout.split('\n').sort();
+  assert.deepEqual(
+    env.filter((line) => line !== '' && !line.startsWith('_=')),
+    [`HOME=${folder}`, 'LANG=C', 'PATH=/usr/local/bin:/usr/bin:/bin'],
+  );
+});
+
+test('signals that Python ignores end the command as ever', async () => {
+  const session = await start();
+  assert.match((await session.run(['sh', '-c', 'grep SigIgn /proc/self/status'])).stdout, /SigIgn:\t0+\n/);
+});
+
+test('root’s command has no capabilities either', async () => {
+  const session = await start({ uid: 0 });
+  assert.equal((await session.run(capabilities)).stdout, `0\n${none}`);
+});
+
+test('a command that does not exist is told before anything starts', async () => {
+  const session = await start();
+  for (const name of ['no-such-command', '/usr/bin/no-such-command', './no-such-command'])
+    assert.equal((await session.call({ wrap: [name] })).thrown, 'COMMAND_NOT_FOUND');
+});
+
+test('a network without IPv6 and without routes is enough', async () => {
+  const script = 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set lo up; exec "$@"';
+  const session = await start({ around: ['unshare', '-n', '--', 'sh', '-c', script, 'sh'] });
+  const program = 'import socket; socket.create_connection(("10.1.2.3", 9), 5)';
+  assert.match((await session.run(['python3', '-c', program])).stderr, /Connection refused/);
+});
+
+test('directories of the pod appear at their own paths, whether or not these exist', async () => {
+  const source = join(folder, 'copies');
+  await mkdir(join(source, 'deep'), { recursive: true });
+  await writeFile(join(source, 'a.txt'), 'first');
+  await writeFile(join(source, 'deep/b.txt'), 'deep');
+  const home = join(folder, 'home');
+  await mkdir(home);
+  await run(['chown', '-R', String(ORDINARY_UID), source, home]);
+  const targets = [
+    '/kube-config',
+    '/etc/kube-app/conf',
+    '/var/run/secrets/kubernetes.io/serviceaccount',
+    join(home, 'x/y'),
+    '/srv',
+  ];
+  const session = await start({
+    mounts: [
+      ...targets.map((target) => ({ source, target })),
+      { source: join(source, 'a.txt'), target: '/etc/kube-single.txt' },
+    ],
+  });
+  assert.deepEqual(session.ready.warnings, []);
+  for (const target of targets) {
+    assert.equal((await session.run(['cat', `${target}/a.txt`, `${target}/deep/b.txt`])).stdout, 'firstdeep', target);
+    const { stderr } = await session.run(['sh', '-c', `echo x > ${target}/new`]);
+    assert.match(stderr, /Read-only file system/, target);
+  }
+  assert.equal((await session.run(['cat', '/etc/kube-single.txt'])).stdout, 'first');
+  await writeFile(join(source, 'a.txt'), 'second');
+  assert.equal((await session.run(['cat', '/kube-config/a.txt'])).stdout, 'second');
+  // The rest of the laptop is as it was, and what the user writes is written.
+  const written = await session.run([
+    'sh',
+    '-c',
+    `echo mine > ${home}/kept; ls -d /usr/bin /tmp /proc/self /etc/passwd /dev/null /run`,
+  ]);
+  assert.equal(written.stdout.split('\n').length, 7, written.stderr);
+  assert.equal(await readFile(join(home, 'kept'), 'utf8'), 'mine\n');
+  const listed = await session.run(['ls', '-1', '/']);
+  assert.deepEqual(
+    listed.stdout
+      .trim()
+      .split('\n')
+      .filter((name) => name !== 'kube-config')
+      .sort(),
+    (await readdir('/')).filter((name) => !name.startsWith('.')).sort(),
+  );
+  await session.end();
+  for (const path of ['/kube-config', '/etc/kube-app', join(home, 'x')])
+    await assert.rejects(access(path), { code: 'ENOENT' }, path);
+});
+
+test('after kill -9 of the session no process, mount or directory is left but the command', async () => {
+  const source = join(folder, 'left');
+  const home = join(folder, 'left-home');
+  for (const path of [source, home]) {
+    await mkdir(path);
+    await run(['chown', String(ORDINARY_UID), path]);
+  }
+  const mounts = async (): Promise<string> => (await run(['cat', '/proc/self/mounts'])).replaceAll(/^nsfs .*\n/gm, '');
+  const before = await mounts();
+  const session = await start({ mounts: [{ source, target: join(home, 'x') }] });
+  const pid = await session.startCommand(['sleep', '300']);
+  const commandLine = async (): Promise<string> =>
+    (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ');
+  await waitFor(async () => ((await commandLine()) === 'sleep 300 ' ? true : undefined), {
+    timeoutMs: 5_000,
+    intervalMs: 10,
+    onTimeout: () => new Error('the command does not start'),
+  });
+  await access(join(home, 'x'));
+  await session.end('kill');
+  await waitFor(async () => ((await helpers()).length === 0 ? true : undefined), {
+    timeoutMs: 5_000,
+    intervalMs: 20,
+    onTimeout: () => new Error('the helper does not end'),
+  });
+  await assert.rejects(access(join(home, 'x')), { code: 'ENOENT' });
+  assert.equal(await mounts(), before);
+  assert.equal(await commandLine(), 'sleep 300 ');
+  process.kill(pid, 'SIGKILL');
+});
+
+test('close leaves no process', async () => {
+  const session = await start();
+  assert.equal((await helpers()).length, 1);
+  await session.call({ close: true });
+  assert.deepEqual(await helpers(), []);
+});
+
+test('a name service that asks past resolv.conf is not asked', async () => {
+  const session = await start();
+  const nsswitch = (await session.run(['grep', '^hosts', '/etc/nsswitch.conf'])).stdout;
+  assert.match(nsswitch, /^hosts:\s+files dns$/m);
+  assert.equal(
+    (await tryRun(['test', '-e', '/run/nscd'])).code === 0,
+    (await session.run(['test', '-e', '/run/nscd'])).code === 0,
+  );
+});
