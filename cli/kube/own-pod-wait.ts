@@ -7,6 +7,9 @@ import { type EventView, eventProblem, type Problem, podProblem, problemCode, pr
 import { DEFAULT_ROLLOUT_DEADLINE_MS, UNSCHEDULABLE_FAILS_AFTER_MS } from './rollout.ts';
 import { watch } from './watch.ts';
 
+/** The pod's own Secret and ConfigMap are created behind it, and found at the kubelet's next look. */
+const OWN_OBJECT_MISSING = /(secret|configmap) "kube-intercept-[^"]*" not found/;
+
 type KubeEvent = KubeObject & EventView;
 
 export interface OwnPodWait {
@@ -63,6 +66,7 @@ export async function untilOwnPodRuns(client: KubeClient, pod: Pod, { signal, on
     const path = corePath('events', namespace);
     for await (const event of watch<KubeEvent>(client, path, { fieldSelector, signal: over.signal })) {
       if (event.type === 'SYNC' || event.type === 'DELETED') continue;
+      if (OWN_OBJECT_MISSING.test(event.object.message ?? '')) continue;
       mounting = eventProblem(event.object) ?? mounting;
       judge();
     }

@@ -115,15 +115,14 @@ export async function createOwnPod(
 ): Promise<OwnPod & { readonly credentials: AgentCredentials }> {
   const { namespace } = request;
   const { pod: planned, record } = planOwnPod(request, new Date().toISOString());
-  const making = makeCredentials(planned.metadata.name);
-  making.catch(() => {}); // told below, unless the pod is refused
+  // Made before the pod is: its kubelet asks for the Secret at once, and waits for long when it is not there.
+  const credentials = await makeCredentials(planned.metadata.name);
   signal?.throwIfAborted();
   const pod = await client.create<Pod>(corePath('pods', namespace), planned).catch((failure: unknown) => {
     throw refused(request, failure);
   });
   const owner = { ...pod, apiVersion: 'v1', kind: 'Pod' };
   try {
-    const credentials = await making;
     await Promise.all([
       client.create(corePath('configmaps', namespace), codeConfigMap(owner, record, request.agent.code)),
       client.create(corePath('secrets', namespace), credentialsSecret(owner, record, credentials)),

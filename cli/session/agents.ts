@@ -206,6 +206,7 @@ export class Agents {
         pod.attempt = 0;
         const close = (): void => void tunnel.close();
         signal.addEventListener('abort', close, { once: true });
+        if (signal.aborted) close(); // let go while the last answer was under way
         const lost = await tunnel.mux.closed;
         signal.removeEventListener('abort', close);
         pod.tunnel = undefined;

@@ -3,6 +3,9 @@ import type { Log } from '../../src/log.ts';
 import type { PodNetwork } from '../../src/protocol/control.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { listenToPod, type ToPodPort } from '../network/egress/to-pod.ts';
+import { probeNamespace } from '../network/namespace/probe.ts';
+import { startNamespace } from '../network/namespace/start.ts';
+import { startProxyMode } from '../network/proxy/start.ts';
 import type { Inside } from '../network/types.ts';
 import type { Report } from '../ui/events.ts';
 import type { Agents } from './agents.ts';
@@ -26,6 +29,8 @@ export interface NetworkStart extends NetworkOptions {
   readonly namespace: string;
   /** Whether there is a command that can be put inside. */
   readonly command: boolean;
+  /** The PATH that it gets. */
+  readonly commandPath: string | undefined;
   readonly agents: Agents;
   readonly podNetwork: PodNetwork;
   /** The app's, for the addresses that it tells. */
@@ -79,11 +84,62 @@ export async function startNetwork(options: NetworkStart): Promise<Network> {
   }
 }
 
+/** Namespace mode where it works, else proxy mode; the one that was asked for must work. */
 async function goInside(options: NetworkStart, opened: Opened): Promise<Pick<Network, 'inside' | 'status'>> {
-  if (options.mode === 'auto') return leftOutside();
-  const way: ClusterWay = await openClusterWay(options);
+  const way = await openClusterWay(options);
   opened.add(() => way.close());
-  throw new InterceptorError('USAGE_BAD_OPTION', `--network ${options.mode} is not there yet`);
+  if (options.mode === 'proxy' || !options.command) return await byProxy(options, way, opened);
+  const probed = await probeNamespace();
+  options.signal.throwIfAborted();
+  if (probed.works) return await byNamespace(options, way, opened);
+  if (options.mode === 'namespace')
+    throw new InterceptorError('USAGE_BAD_OPTION', `--network namespace does not work here: ${probed.reason}`, {
+      hint: 'or let the command use a proxy: --network proxy',
+    });
+  return await byProxy(options, way, opened, probed.reason);
+}
+
+async function byNamespace(
+  { files, commandPath, report, log }: NetworkStart,
+  { egress, resolver }: ClusterWay,
+  opened: Opened,
+): Promise<Pick<Network, 'inside' | 'status'>> {
+  const mounts = (files?.roots ?? []).map((target) => ({ source: `${files?.root ?? ''}${target}`, target }));
+  const warn = (message: string): void => report({ event: 'warning', message });
+  const inside = await startNamespace({
+    egress,
+    resolver,
+    mounts,
+    log,
+    onPortTaken: (address, port) =>
+      warn(
+        `the command listens on ${address}:${port}, which somebody else has on this laptop: it is not reachable here`,
+      ),
+  });
+  let closing = false;
+  opened.add(() => {
+    closing = true;
+    return inside.close();
+  });
+  for (const message of inside.warnings) warn(message);
+  void inside.ended.then((why) => {
+    if (!closing) warn(`the command's network is lost: ${why}`);
+  });
+  const wrap: Inside['wrap'] = (argv, cwd) => inside.wrap(argv, cwd, commandPath);
+  return { inside: { ...inside, wrap }, status: { mode: 'namespace' } };
+}
+
+async function byProxy(
+  { localHosts, log }: NetworkStart,
+  { egress, resolver }: ClusterWay,
+  opened: Opened,
+  reason?: string,
+): Promise<Pick<Network, 'inside' | 'status'>> {
+  // The command's own options for Node and Java are joined to these by commandEnvironment().
+  const inside = await startProxyMode({ egress, resolver, localHosts, environment: {}, log });
+  opened.add(() => inside.close());
+  const { address } = inside;
+  return { inside, status: { mode: 'proxy', proxy: address, ...(reason === undefined ? {} : { reason }) } };
 }
 
 function leftOutside(): Pick<Network, 'inside' | 'status'> {

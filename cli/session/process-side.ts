@@ -186,6 +186,7 @@ export class ProcessSide {
       client: this.#context.client,
       namespace: this.#context.namespace,
       command: command !== undefined,
+      commandPath: this.#options.env.PATH ?? process.env.PATH,
       podVariables,
       agents,
       podNetwork,

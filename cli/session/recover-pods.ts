@@ -16,18 +16,20 @@ const NEVER_STARTED_AFTER_MS = DEFAULT_ROLLOUT_DEADLINE_MS + 60_000;
  * Removes pods that sessions without a workload left in the namespace: this laptop's own at once, anybody's when they have
  * ended or no session has used them for ABANDONED_AFTER_MS.
  * @param dead names of pods whose sessions on this laptop are gone
+ * @param except the caller's own
  * @returns the names of the removed ones
  */
 export async function removeLeftPods(
   client: KubeClient,
   namespace: string,
   dead: ReadonlySet<string>,
+  except: string | undefined,
   context: { readonly identity: SessionIdentity; readonly log: Log },
 ): Promise<string[]> {
   const removed: string[] = [];
   for (const { pod, record } of await listOwnPods(client, namespace)) {
     const { name, deletionTimestamp } = pod.metadata;
-    if (deletionTimestamp !== undefined) continue;
+    if (deletionTimestamp !== undefined || name === except) continue;
     if (!dead.has(name) && !(await isLeft(client, pod, record, context))) continue;
     await removeOwnPod(client, { pod, record });
     removed.push(name);

@@ -66,7 +66,8 @@ export async function recoverAbandoned(
       restored++;
     }
     const deadPods = own.flatMap(({ workloadKind, workloadName }) => (workloadKind === 'Pod' ? [workloadName] : []));
-    for (const name of await removeLeftPods(client, namespace, new Set(deadPods), { identity, log })) {
+    const ownPod = except?.kind === 'Pod' ? except.name : undefined;
+    for (const name of await removeLeftPods(client, namespace, new Set(deadPods), ownPod, { identity, log })) {
       report({ event: 'recovered', workload: `pod/${name}`, namespace });
       restored++;
     }

@@ -32,13 +32,14 @@ export function createReporter(options: ReporterOptions): Report {
   if (options.form === 'json') return (event) => void out.write(`${JSON.stringify(event)}\n`);
   const terminal = options.form === 'terminal';
   const paint = (code: number, text: string): string => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  const seen: Mutable<Seen> = { ready: false, background: options.background };
+  const seen: Mutable<Seen> = { ready: false, takesTraffic: false, background: options.background };
   const rare = rareLines((text) => void out.write(`${text}\n`));
   let shared = false; // with the command's output
   let last = '';
   return (event) => {
     const line = describe(event, seen);
     if (event.event === 'ready') seen.ready = true;
+    if (event.event === 'found') seen.takesTraffic = event.service !== undefined;
     if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
     const sign = terminal ? paint(line.colour, line.sign) : line.sign;
@@ -85,10 +86,11 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** What earlier events have told. */
 interface Seen {
   readonly ready: boolean;
+  readonly takesTraffic: boolean;
   readonly background: Background | undefined;
 }
 
-const NOTHING_SEEN: Seen = { ready: false, background: undefined };
+const NOTHING_SEEN: Seen = { ready: false, takesTraffic: true, background: undefined };
 
 interface Line {
   readonly sign: string;
@@ -132,8 +134,10 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       if (seen.ready) return tick(`connected to pod/${event.pod}: ${far} (${event.carrier})`);
       return event.connected >= event.wanted ? tick(`connected ${far} (${event.carrier})`) : wait(`connected ${far}`);
     }
-    case 'disconnected':
-      return note(`lost the tunnel to pod/${event.pod} (${event.reason}); the app answers there, dialling again`);
+    case 'disconnected': {
+      const meanwhile = seen.takesTraffic ? 'the app answers there, ' : '';
+      return note(`lost the tunnel to pod/${event.pod} (${event.reason}); ${meanwhile}dialling again`);
+    }
     case 'retargeted':
       return tick(`service/${event.service} points at the agent`);
     case 'network':
