@@ -1,6 +1,7 @@
 import { addAbortListener } from 'node:events';
 import { connect } from 'node:net';
 import { systemErrorCode } from '../../../src/errors.ts';
+import { closeAfterFailedReset } from '../../../src/net/failed-reset.ts';
 import type { DialCode, Outgoing } from '../types.ts';
 import { checkDestination, dialError } from './agent-dial.ts';
 
@@ -16,7 +17,7 @@ export async function dialFromLaptop(host: string, port: number, signal: AbortSi
   signal.throwIfAborted();
   const deadline = AbortSignal.timeout(CONNECT_DEADLINE_MS);
   const socket = connect({ host, port, autoSelectFamily: true, noDelay: true, allowHalfOpen: true });
-  socket.on('error', () => {}); // once connected, 'close' tells as much; before, the promise does
+  closeAfterFailedReset(socket); // once connected, 'close' tells of errors; before, the promise does
   const either = AbortSignal.any([signal, deadline]);
   using _ = addAbortListener(either, () => socket.destroy());
   try {

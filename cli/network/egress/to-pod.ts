@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { InterceptorError, systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
+import { closeAfterFailedReset } from '../../../src/net/failed-reset.ts';
 import { splice } from '../../../src/net/splice.ts';
 import { TaskGroup } from '../../../src/task-group.ts';
 import { DialError } from '../dial-error.ts';
@@ -63,7 +64,7 @@ export async function listenToPod(ports: readonly ToPodPort[], way: AgentWay, lo
   try {
     for (const { laptopPort, podPort } of ports) {
       const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-        socket.on('error', () => {}); // told by splice, or gone before the pod was reached
+        closeAfterFailedReset(socket); // other errors are told by splice, or it is gone before the pod was reached
         tasks.add(serve(socket, podPort));
       });
       server.maxConnections = MAX_CONNECTIONS;

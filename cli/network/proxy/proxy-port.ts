@@ -2,6 +2,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Log } from '../../../src/log.ts';
+import { closeAfterFailedReset } from '../../../src/net/failed-reset.ts';
 import { TaskGroup } from '../../../src/task-group.ts';
 import { TcpClients } from '../dns/server-tcp.ts';
 import type { Egress, Resolver } from '../types.ts';
@@ -127,7 +128,7 @@ export class ProxyPort {
 
   /** Never rejects. */
   async #serve(socket: Socket): Promise<void> {
-    socket.on('error', () => {}); // ECONNRESET: 'close' follows
+    closeAfterFailedReset(socket); // other errors: 'close' follows
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     const announced = this.#context.tickets.take(socket.remotePort ?? 0);

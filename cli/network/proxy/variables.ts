@@ -34,31 +34,31 @@ export function proxyVariables(options: ProxyVariablesOptions): Record<string, s
     ...both('no_proxy', [...NEVER_PROXIED, ...options.localHosts.map(asSuffix)].join(',')),
     NODE_OPTIONS: append(environment.NODE_OPTIONS, `--require ${quoteNodeOption(options.preload)}`),
     [PRELOAD_VARIABLE]: `${port}:${user}:${password}`,
-    JAVA_TOOL_OPTIONS: append(environment.JAVA_TOOL_OPTIONS, javaOptions(options).join(' ')),
+    ...(process.platform === 'linux'
+      ? { JAVA_TOOL_OPTIONS: append(environment.JAVA_TOOL_OPTIONS, javaOptions(options).join(' ')) }
+      : {}),
   };
 }
 
 /**
- * SOCKS for plain sockets: the JVM hands a name that it cannot resolve to the proxy. HTTP clients go by http.proxyHost, with
- * names untried. The JVM sends an HTTP proxy no credentials without code: on Linux the port knows its user (access.ts).
+ * SOCKS for plain sockets: the JVM hands a name that it cannot resolve to the proxy (measured with 17). Its HTTP clients go by
+ * http.proxyHost, with the name as it is. NIO channels and InetAddress heed neither. It sends credentials to neither without
+ * code of the program's (java.net.socks.password is not read): on Linux the port knows its user (access.ts), elsewhere the
+ * JVM would be refused and is left alone.
  */
-function javaOptions({ port, credentials, localHosts }: ProxyVariablesOptions): string[] {
-  const socks = {
+function javaOptions({ port, localHosts }: ProxyVariablesOptions): string[] {
+  const bypass = nonProxyHosts(localHosts);
+  const properties = {
     socksProxyHost: '127.0.0.1',
     socksProxyPort: String(port),
-    'java.net.socks.username': credentials.user,
-    'java.net.socks.password': credentials.password,
-    socksNonProxyHosts: nonProxyHosts(localHosts),
-  };
-  const http = {
+    socksNonProxyHosts: bypass,
     'http.proxyHost': '127.0.0.1',
     'http.proxyPort': String(port),
     'https.proxyHost': '127.0.0.1',
     'https.proxyPort': String(port),
-    'http.nonProxyHosts': nonProxyHosts(localHosts),
+    'http.nonProxyHosts': bypass,
   };
-  const all = process.platform === 'linux' ? { ...socks, ...http } : socks;
-  return Object.entries(all).map(([name, value]) => `-D${name}=${value}`);
+  return Object.entries(properties).map(([name, value]) => `-D${name}=${value}`);
 }
 
 function nonProxyHosts(localHosts: readonly string[]): string {

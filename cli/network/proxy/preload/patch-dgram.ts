@@ -1,4 +1,5 @@
 import dgram from 'node:dgram';
+import dns from 'node:dns';
 import { isIP } from 'node:net';
 import { readDatagram, writeDatagram } from '../socks-messages.ts';
 import { isLoopback } from './addresses.ts';
@@ -84,10 +85,12 @@ export function patchDgram(line: ControlLine): void {
     const { address, port } = call;
     if (address === undefined || port === undefined || isLoopback(address) || address === 'localhost')
       return original();
-    if (isIP(address) !== 0)
-      return isGroup(address) ? original() : sendThrough(this, data, { address, port }, callback);
-    // The relay knows names.
-    return sendThrough(this, data, { address, port }, callback);
+    if (isGroup(address)) return original();
+    resolve(this, address, callback, (found) => {
+      if (isLoopback(found)) Reflect.apply(send as AnyFunction, this, [data, port, found, callback] as never[]);
+      else sendThrough(this, data, { address: found, port }, callback);
+    });
+    return undefined;
   }
 
   function patchedConnect(this: dgram.Socket, ...args: unknown[]): unknown {
@@ -97,10 +100,12 @@ export function patchDgram(line: ControlLine): void {
     if (plain || typeof port !== 'number' || relayed.get(this)?.remote !== undefined)
       return Reflect.apply(connect as AnyFunction, this, args as never[]);
     if (callback !== undefined) this.once('connect', callback);
-    withRelay(this, () => {
-      const state = relayed.get(this);
-      if (state !== undefined) state.remote = { address, port };
-      this.emit('connect');
+    resolve(this, address, undefined, (found) => {
+      withRelay(this, () => {
+        const state = relayed.get(this);
+        if (state !== undefined) state.remote = { address: found, port };
+        this.emit('connect');
+      });
     });
     return undefined;
   }
@@ -137,6 +142,25 @@ export function patchDgram(line: ControlLine): void {
     const remote = relayed.get(this)?.remote;
     if (remote === undefined) return Reflect.apply(remoteAddress, this, []);
     return { address: remote.address, port: remote.port, family: isIP(remote.address) === 6 ? 'IPv6' : 'IPv4' };
+  });
+}
+
+/** The address of a name, by the patched dns.lookup(); a name that is not known is told as dgram tells it. */
+function resolve(
+  socket: dgram.Socket,
+  host: string,
+  callback: Callback | undefined,
+  found: (address: string) => void,
+): void {
+  if (isIP(host) !== 0) {
+    found(host);
+    return;
+  }
+  const family = Reflect.get(socket, 'type') === 'udp6' ? 6 : 4;
+  dns.lookup(host, { family }, (error, address) => {
+    if (error === null) found(address);
+    else if (callback !== undefined) callback(error);
+    else socket.emit('error', error);
   });
 }
 
