@@ -122,10 +122,10 @@ test('the environment is told, and an unknown method is answered', async () => {
   await world.close();
 });
 
-test('a stream that a session opens is refused', async () => {
+test('a stream of the kind that only agents open is refused to a session', async () => {
   const world = await startWorld();
   const session = await world.dial();
-  const stream = session.mux.open({ kind: 'tcp', host: '127.0.0.1', port: world.appPort });
+  const stream = session.mux.open({ kind: 'incoming', host: '127.0.0.1', port: world.appPort });
   await assert.rejects(stream.opened, { reason: 'refused' });
   await world.close();
 });
