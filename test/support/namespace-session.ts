@@ -46,21 +46,33 @@ export class NamespaceSession {
 
   static async start(
     folder: string,
-    options: { mounts?: { source: string; target: string }[]; uid?: number; around?: readonly string[] } = {},
+    options: {
+      mounts?: { source: string; target: string }[];
+      uid?: number;
+      around?: readonly string[];
+      within?: readonly string[];
+    } = {},
   ): Promise<NamespaceSession> {
     const uid = String(options.uid ?? ORDINARY_UID);
     const user = process.getuid?.() === 0 ? ['setpriv', '--reuid', uid, '--regid', uid, '--clear-groups', '--'] : [];
     const settings = JSON.stringify({ mounts: options.mounts ?? [] });
     const program = join(folder, 'namespace-session.mjs');
-    const [file = '', ...args] = [...(options.around ?? []), ...user, process.execPath, program, settings];
+    const [file = '', ...args] = [
+      ...(options.around ?? []),
+      ...user,
+      ...(options.within ?? []),
+      process.execPath,
+      program,
+      settings,
+    ];
     const env = { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: folder, LANG: 'C' };
     const session = new NamespaceSession(spawn(file, args, { cwd: '/', env, stdio: ['pipe', 'pipe', 'inherit'] }));
-    await session.said(({ ready }) => ready === true);
+    await session.said(({ ready }) => ready !== undefined);
     return session;
   }
 
   get ready(): Line {
-    return this.lines.find(({ ready }) => ready === true) ?? {};
+    return this.lines.find(({ ready }) => ready !== undefined) ?? {};
   }
 
   /** Waits for a line, said already or still to come. */
@@ -97,7 +109,7 @@ export class NamespaceSession {
   async end(how: 'close' | 'kill' = 'close'): Promise<void> {
     if (this.#ended) return;
     const ended = new Promise((resolve) => this.child.once('close', resolve));
-    if (how === 'close') await this.call({ close: true });
+    if (how === 'close' && this.ready.ready === true) await this.call({ close: true });
     this.child.kill('SIGKILL');
     await ended;
   }

@@ -38,15 +38,19 @@ function parseKernelAddress(hex: string): string | undefined {
   return Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(index * 2).toString(16)).join(':');
 }
 
-/** Where a socket inside is reached: the address to use inside, and the laptop's that stands for it; undefined for neither. */
-export function mirrorAddresses(
-  socket: ListeningSocket,
-  ownAddress: string,
-): { inside: string; outside: string } | undefined {
-  const { address } = socket;
-  if (address === '0.0.0.0' || address === '::') return { inside: '127.0.0.1', outside: '127.0.0.1' };
-  if (address === '::1') return { inside: '::1', outside: '::1' };
-  if (address.startsWith('127.')) return { inside: address, outside: address };
-  if (address === ownAddress) return { inside: ownAddress, outside: '127.0.0.1' };
-  return undefined;
+/** The address to use inside, and the laptop's that stands for it. */
+export interface MirrorAddresses {
+  readonly inside: string;
+  readonly outside: string;
+}
+
+/** Where a socket inside appears on the laptop, the most important first; nowhere, for our own. */
+export function mirrorAddresses({ address }: ListeningSocket, ownAddress: string): readonly MirrorAddresses[] {
+  const v4 = { inside: '127.0.0.1', outside: '127.0.0.1' };
+  const v6 = { inside: '::1', outside: '::1' };
+  if (address === '0.0.0.0') return [v4];
+  if (address === '::') return [v4, v6];
+  if (address === '::1') return [v6];
+  if (address.startsWith('127.')) return [{ inside: address, outside: address }];
+  return address === ownAddress ? [{ inside: ownAddress, outside: '127.0.0.1' }] : [];
 }

@@ -3,7 +3,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { splice } from '../../../src/net/splice.ts';
-import { type ListeningSocket, mirrorAddresses, parseListeningSockets } from './listening-sockets.ts';
+import {
+  type ListeningSocket,
+  type MirrorAddresses,
+  mirrorAddresses,
+  parseListeningSockets,
+} from './listening-sockets.ts';
 import { UdpMirror } from './udp-mirror.ts';
 
 const POLL_MS = 100;
@@ -11,6 +16,14 @@ const POLL_MS = 100;
 const QUIET_POLL_MS = 250;
 const QUIET_AFTER_POLLS = 100;
 const MAX_MIRRORS = 512;
+
+/** What should be on the laptop. */
+interface Wanted extends MirrorAddresses {
+  readonly kind: ListeningSocket['kind'];
+  readonly port: number;
+  /** Of a socket on both 127.0.0.1 and ::1, the second: nobody misses it. */
+  readonly second: boolean;
+}
 
 interface Mirror {
   readonly outside: string;
@@ -36,7 +49,7 @@ export class Mirrors {
   readonly #options: MirrorOptions;
   readonly #mirrors = new Map<string, Mirror>();
   readonly #taken = new Set<string>();
-  readonly #sockets = new Set<Socket>();
+  #listening: ReadonlySet<number> = new Set();
   readonly #stop = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #quietPolls = 0;
@@ -47,12 +60,14 @@ export class Mirrors {
     this.#next();
   }
 
-  /** Whether a connection to this address of the laptop would come back to us. */
+  /** Whether a TCP connection to this address of the laptop would come back to us. */
   has(address: string, port: number): boolean {
-    const outside = address.startsWith('::ffff:') ? address.slice(7) : address;
-    const found = [...this.#mirrors.values()].some((mirror) => mirror.outside === outside && mirror.port === port);
-    if (found) this.#quietPolls = 0;
-    return found;
+    return this.#mirrors.has(`tcp ${address} ${port}`);
+  }
+
+  /** Whether the command listens on a TCP port, mirrored or not; at most QUIET_POLL_MS old. */
+  listensOn(port: number): boolean {
+    return this.#listening.has(port);
   }
 
   /** An answer to a datagram that came through a mirror; false when it is none. */
@@ -86,11 +101,17 @@ export class Mirrors {
   }
 
   async #compare(): Promise<boolean> {
-    const wanted = new Map<string, ListeningSocket>();
+    const wanted = new Map<string, Wanted>();
+    const listening = new Set<number>();
     for (const socket of await this.#read()) {
-      const addresses = mirrorAddresses(socket, this.#options.ownAddress);
-      if (addresses !== undefined) wanted.set(`${socket.kind} ${addresses.outside} ${socket.port}`, socket);
+      const { kind, port } = socket;
+      for (const [index, addresses] of mirrorAddresses(socket, this.#options.ownAddress).entries()) {
+        const key = `${kind} ${addresses.outside} ${port}`;
+        if (!wanted.has(key)) wanted.set(key, { ...addresses, kind, port, second: index > 0 });
+        if (kind === 'tcp') listening.add(port);
+      }
     }
+    this.#listening = listening;
     let changed = false;
     for (const [key, mirror] of this.#mirrors) {
       if (wanted.has(key)) continue;
@@ -99,9 +120,9 @@ export class Mirrors {
       changed = true;
     }
     for (const key of this.#taken) if (!wanted.has(key)) this.#taken.delete(key);
-    for (const [key, socket] of wanted) {
+    for (const [key, mirror] of wanted) {
       if (this.#mirrors.has(key) || this.#taken.has(key) || this.#mirrors.size >= MAX_MIRRORS) continue;
-      if (await this.#open(key, socket)) changed = true;
+      if (await this.#open(key, mirror)) changed = true;
     }
     return changed;
   }
@@ -123,22 +144,19 @@ export class Mirrors {
     ];
   }
 
-  async #open(key: string, socket: ListeningSocket): Promise<boolean> {
-    const addresses = mirrorAddresses(socket, this.#options.ownAddress);
-    if (addresses === undefined) return false;
-    const { inside, outside } = addresses;
+  async #open(key: string, { kind, inside, outside, port, second }: Wanted): Promise<boolean> {
     try {
       const mirror =
-        socket.kind === 'udp'
-          ? await UdpMirror.open(inside, outside, socket.port, this.#options.inject)
-          : await this.#openTcp(inside, outside, socket.port);
+        kind === 'udp'
+          ? await UdpMirror.open(inside, outside, port, this.#options.inject)
+          : await this.#openTcp(inside, outside, port);
       if (this.#stop.signal.aborted) mirror.close();
       else this.#mirrors.set(key, mirror);
-      this.#options.log.debug('port mirrored', { kind: socket.kind, address: outside, port: socket.port });
+      this.#options.log.debug('port mirrored', { kind, address: outside, port });
       return true;
     } catch (cause) {
       this.#taken.add(key);
-      if (socket.kind === 'tcp') this.#options.onTaken(outside, socket.port, systemErrorCode(cause) ?? 'EIO');
+      if (kind === 'tcp' && !second) this.#options.onTaken(outside, port, systemErrorCode(cause) ?? 'EIO');
       return false;
     }
   }
@@ -152,14 +170,11 @@ export class Mirrors {
   }
 
   async #join(socket: Socket, inside: string, port: number): Promise<void> {
-    this.#sockets.add(socket);
     socket.on('error', () => {}); // until it is joined
     try {
       await splice(socket, await this.#options.connect(inside, port), this.#stop.signal);
     } catch {
       socket.resetAndDestroy(); // nobody listens any more, or a peer has reset
-    } finally {
-      this.#sockets.delete(socket);
     }
   }
 }

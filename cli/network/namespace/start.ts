@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { InterceptorError } from '../../../src/errors.ts';
+import { InterceptorError, systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { DnsServer } from '../dns/server.ts';
 import type { Egress, Inside, Resolver } from '../types.ts';
@@ -32,8 +32,10 @@ export interface NamespaceInside extends Inside {
    * @throws InterceptorError COMMAND_NOT_FOUND
    */
   wrap(argv: readonly string[], cwd: string, path?: string): readonly string[];
+  /** Whether the command listens on a TCP port, mirrored or not. */
+  listensOn(port: number): boolean;
   /** Connects to what the command listens on, mirrored or not. @throws Error with the code of connect(2) */
-  connect(port: number, address?: string): Promise<Socket>;
+  connect(port: number): Promise<Socket>;
 }
 
 /**
@@ -52,7 +54,7 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
     pid: helper.pid,
     ownAddress: OWN_ADDRESS,
     log,
-    connect: (address, port) => helper.connect(address, port),
+    connect: (address, port) => connectInside(helper, address, port),
     inject: (flow, datagram) => helper.send(['udp', ...flow], datagram, true),
     onTaken: (address, port, code) => {
       log.debug('port of the command not mirrored', { address, port, code });
@@ -95,7 +97,8 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
       requireCommand(argv[0] ?? '', path, cwd, mounts);
       return [programs.python3, '-I', '-S', '-B', `${insideFolder()}/enter.py`, String(helper.pid), cwd, ...argv];
     },
-    connect: (port, address = '127.0.0.1') => helper.connect(address, port),
+    listensOn: (port) => mirrors.listensOn(port),
+    connect: (port) => connectInside(helper, '127.0.0.1', port),
     close: () => {
       closing ??= close();
       return closing;
@@ -108,6 +111,16 @@ async function startHelper(...[programs, task]: Parameters<typeof Helper.start>)
     return await Helper.start(programs, task);
   } catch (cause) {
     throw new Error(await namespaceReason(cause), { cause });
+  }
+}
+
+/** A wildcard listener for IPv6 alone looks like one for both. */
+async function connectInside(helper: Helper, address: string, port: number): Promise<Socket> {
+  try {
+    return await helper.connect(address, port);
+  } catch (cause) {
+    if (address !== '127.0.0.1' || systemErrorCode(cause) !== 'ECONNREFUSED') throw cause;
+    return await helper.connect('::1', port);
   }
 }
 

@@ -84,6 +84,19 @@ test('a network without IPv6 and without routes is enough', async () => {
   assert.match((await session.run(['python3', '-c', program])).stderr, /Connection refused/);
 });
 
+test('where it does not work, the reason comes with its remedy', async () => {
+  const forbid = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"';
+  const off = await start({ within: ['unshare', '-U', '--map-current-user', '--keep-caps', 'sh', '-c', forbid, 'sh'] });
+  const offReason = 'user namespaces are switched off; to allow them: sudo sysctl user.max_user_namespaces=10000';
+  assert.deepEqual(off.ready.probe, { works: false, reason: offReason });
+  const hideNft = 'mount --bind /dev/null "$(command -v nft)"; exec "$@"';
+  const without = await start({
+    around: ['env', `PATH=${process.env.PATH}:/usr/sbin`, 'unshare', '-m', 'sh', '-c', hideNft, 'sh'],
+  });
+  const missing = 'nft is not installed; it is in the package nftables';
+  assert.deepEqual(without.ready.probe, { works: false, reason: missing });
+});
+
 test('directories of the pod appear at their own paths, whether or not these exist', async () => {
   const source = join(folder, 'copies');
   await mkdir(join(source, 'deep'), { recursive: true });

@@ -64,6 +64,7 @@ test('what the command listens on appears on the laptop under the same port, and
   for (const [listening, outside] of [
     ['0.0.0.0', '127.0.0.1'],
     ['::', '127.0.0.1'],
+    ['::', '::1'],
     ['127.0.0.1', '127.0.0.1'],
     ['::1', '::1'],
   ] as const) {
@@ -84,6 +85,15 @@ s = socket.create_connection(("127.0.0.1", ${port})); peer = s.getpeername()[0]
 s.shutdown(socket.SHUT_WR); print(s.makefile().read(), peer)`;
   assert.equal((await session.run(['python3', '-c', program])).stdout, 'inside  127.0.0.1\n');
   assert.ok(!session.lines.some(({ dialled }) => dialled === `127.0.0.1 ${port}`));
+  process.kill(pid, 'SIGKILL');
+});
+
+test('a server for IPv6 alone appears too', async () => {
+  const port = await freePort();
+  const program = `require("net").createServer((s) => s.end("six")).listen({ port: ${port}, host: "::", ipv6Only: true })`;
+  const pid = await session.startCommand([process.execPath, '-e', program]);
+  await untilAnswer(port, 'six');
+  assert.equal(await ask(port, '', '::1'), 'six');
   process.kill(pid, 'SIGKILL');
 });
 

@@ -213,3 +213,14 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(question, ("10.8.
   assert.equal(stdout, '0a010203\n', stderr);
   await session.said(({ datagrams }) => datagrams === '10.8.8.8 53');
 });
+
+test('a ping is not answered by the laptop in the name of another', async () => {
+  const program = `import socket
+for host in ("10.1.2.3", "127.0.0.1"):
+  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP); s.settimeout(0.3)
+  s.sendto(bytes([8, 0, 0, 0, 0, 1, 0, 1]), (host, 0))
+  try: print(host, len(s.recv(99)))
+  except socket.timeout: print(host, "silent")`;
+  const { stdout, stderr } = await session.run(['python3', '-c', program]);
+  assert.match(stdout, /10.1.2.3 silent\n127.0.0.1 \d+\n/, stderr);
+});

@@ -88,6 +88,10 @@ const ADDRESS_RECORD = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4, 10,
 const settings: Settings = JSON.parse(process.argv[2] ?? '{}');
 const beforeProbe = performance.now();
 const probe = await probeNamespace();
+if (!probe.works) {
+  say({ ready: false, probe });
+  process.exit();
+}
 const beforeStart = performance.now();
 const inside = await startNamespace({
   egress,

@@ -48,8 +48,11 @@ def nft_rules(task, has_v6):
         "add table inet kube_intercept",
         "add chain inet kube_intercept in { type filter hook prerouting priority -150; }",
         rule + "meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn accept",
-        rule + "meta l4proto != { tcp, udp } accept",
         rule + "meta mark %d accept" % OUR_MARK,
+        # All addresses are local here: without these two, everything would answer a ping.
+        rule + "ip daddr != { %s } icmp type echo-request drop" % own,
+        rule + "ip6 daddr != ::1 icmpv6 type echo-request drop",
+        rule + "meta l4proto != { tcp, udp } accept",
         rule + "ip daddr %s accept" % task["nameserver"],
         rule + "ip daddr { %s } socket transparent 0 accept" % own,
         rule + "ip6 daddr ::1 socket transparent 0 accept",
@@ -107,7 +110,7 @@ def make_network(task):
     """@returns whether there is IPv6"""
     sysctl("ipv6/conf/all/disable_ipv6", "0")
     sysctl("ipv4/ip_unprivileged_port_start", "0")  # as container runtimes do
-    sysctl("ipv4/ping_group_range", "0 2147483647")
+    sysctl("ipv4/ping_group_range", "%d %d" % (os.getegid(), os.getegid()))
     run(
         [task["ip"], "-batch", "-"],
         "link set lo up\naddress add %s/32 dev lo\nroute add local 0.0.0.0/0 dev lo src %s\n" % (task["address"], task["address"]),
