@@ -41,7 +41,11 @@ await Promise.all([
   }),
   build({
     ...common,
-    entryPoints: { intercept: 'cli/main.ts', guardian: 'cli/session/guardian-main.ts' },
+    entryPoints: {
+      intercept: 'cli/main.ts',
+      guardian: 'cli/session/guardian-main.ts',
+      'system-guardian': 'cli/network/system/guardian-main.ts',
+    },
     outdir,
     outExtension: { '.js': '.mjs' },
     chunkNames: 'chunks/[name]-[hash]',

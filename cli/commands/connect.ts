@@ -1,4 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
+import { undoLeftovers } from '../network/system/undo.ts';
 import { type RunOptions, runInside } from './run.ts';
 
 /** `intercept connect`: the whole laptop, or what uses its proxy, stands inside. @returns the exit code */
@@ -7,5 +8,16 @@ export async function connect(options: RunOptions): Promise<number> {
     throw new InterceptorError('USAGE_BAD_OPTION', 'connect takes no command after --', {
       hint: `one command alone: intercept run -- ${options.command.join(' ')}`,
     });
-  return await runInside(undefined, options);
+  const network = options.network ?? 'system';
+  if (network === 'none')
+    throw new InterceptorError('USAGE_BAD_OPTION', '--network none: connect would have nothing to do', {
+      hint: 'connect --network proxy, or sudo intercept connect for the whole laptop',
+    });
+  if (network !== 'system') return await runInside(undefined, { ...options, network });
+  if (process.getuid !== undefined && process.getuid() !== 0)
+    throw new InterceptorError('LAPTOP_NEEDS_ROOT', 'only root may put the whole laptop inside the cluster', {
+      hint: 'sudo --preserve-env=KUBECONFIG intercept connect …; without root: intercept connect --network proxy, or intercept run -- <command>',
+    });
+  await undoLeftovers(); // of a system mode that was killed, also where this one is refused later
+  return await runInside(undefined, { ...options, network });
 }

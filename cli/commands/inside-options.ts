@@ -8,6 +8,7 @@ import type { ProcessSideOptions } from '../session/process-side.ts';
 
 /** Options of every command that has a process stand inside the cluster, as commander gives them. */
 export interface InsideOptions {
+  /** `system` is what connect asks for by itself. */
   readonly network?: NetworkOptions['mode'];
   readonly egress?: 'pod' | 'cluster';
   readonly localHost?: readonly string[];

@@ -64,8 +64,9 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   return `${lines.join('\n')}\n`;
 }
 
-function describeNetwork({ mode, reason, proxy }: NetworkStatus): string {
-  const where = proxy === undefined ? '' : ` at ${proxy}`;
+function describeNetwork({ mode, reason, proxy, system }: NetworkStatus): string {
+  const at = proxy === undefined ? '' : ` at ${proxy}`;
+  const where = system === undefined ? at : `: ${system}`;
   const why = reason === undefined ? '' : ` (${reason})`;
   return mode === 'none' ? `not inside the cluster${why}` : `inside the cluster by ${mode}${where}${why}`;
 }

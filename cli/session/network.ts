@@ -1,11 +1,15 @@
+import { isIP } from 'node:net';
 import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { PodNetwork } from '../../src/protocol/control.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { ServersUpstream } from '../network/dns/laptop-upstream.ts';
+import { laptopServers } from '../network/dns/servers.ts';
 import { listenToPod, type ToPodPort } from '../network/egress/to-pod.ts';
 import { probeNamespace } from '../network/namespace/probe.ts';
 import { startNamespace } from '../network/namespace/start.ts';
 import { startProxyMode } from '../network/proxy/start.ts';
+import { startSystemMode } from '../network/system/start.ts';
 import type { Inside } from '../network/types.ts';
 import type { Report } from '../ui/events.ts';
 import type { Agents } from './agents.ts';
@@ -15,7 +19,8 @@ import type { NetworkStatus } from './status.ts';
 
 /** How the process gets to be inside the cluster, as asked for. */
 export interface NetworkOptions {
-  readonly mode: 'auto' | 'namespace' | 'proxy' | 'none';
+  /** `system`: the whole laptop, for root. */
+  readonly mode: 'auto' | 'namespace' | 'proxy' | 'system' | 'none';
   readonly egress: 'pod' | 'cluster';
   readonly localHosts: readonly string[];
   readonly localCidrs: readonly string[];
@@ -86,6 +91,7 @@ export async function startNetwork(options: NetworkStart): Promise<Network> {
 
 /** Namespace mode where it works, else proxy mode; the one that was asked for must work. */
 async function goInside(options: NetworkStart, opened: Opened): Promise<Pick<Network, 'inside' | 'status'>> {
+  if (options.mode === 'system') return await bySystem(options, opened);
   const way = await openClusterWay(options);
   opened.add(() => way.close());
   if (options.mode === 'proxy' || !options.command) return await byProxy(options, way, opened);
@@ -127,6 +133,27 @@ async function byNamespace(
   });
   const wrap: Inside['wrap'] = (argv, cwd) => inside.wrap(argv, cwd, commandPath);
   return { inside: { ...inside, wrap }, status: { mode: 'namespace' } };
+}
+
+async function bySystem(options: NetworkStart, opened: Opened): Promise<Pick<Network, 'inside' | 'status'>> {
+  const { client, namespace, podNetwork, report, log, signal } = options;
+  // The laptop's resolver will ask us: so we must not ask it, and the way to the API server must not lead through itself.
+  const laptop = new ServersUpstream(laptopServers());
+  const apiHost = new URL(client.access.server).hostname.replace(/^\[|\]$/g, '');
+  const dnsLocal = isIP(apiHost) === 0 ? [...options.dnsLocal, apiHost] : options.dnsLocal;
+  const localHosts = [...options.localHosts, apiHost];
+  const way = await openClusterWay({ ...options, dnsLocal, localHosts, laptop });
+  opened.add(() => way.close());
+  const { resolver, egress } = way;
+  const title = `connect -n ${namespace}`;
+  const system = await startSystemMode({ client, namespace, egress, resolver, podNetwork, report, log, signal, title });
+  opened.add(() => system.close());
+  const { dnsAddress, resolverBy, services, allNamespaces } = system.facts;
+  const scope = allNamespaces ? 'all namespaces' : `namespace ${namespace}`;
+  return {
+    ...leftOutside(),
+    status: { mode: 'system', system: `${services} Services of ${scope}, names by ${dnsAddress} (${resolverBy})` },
+  };
 }
 
 async function byProxy(

@@ -196,6 +196,8 @@ export class ProcessSide {
       log,
     });
     this.#network = started;
-    report({ event: 'network', ...started.status });
+    const { inside, status } = started;
+    const tells = command === undefined && inside.mode === 'proxy'; // whoever starts the process needs them
+    report({ event: 'network', ...status, ...(tells ? { variables: inside.variables } : {}) });
   }
 }

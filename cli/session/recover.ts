@@ -41,15 +41,16 @@ export async function recoverAbandoned(
   client: KubeClient,
   namespace: string,
   except: HostRef | undefined,
-  context: { identity: SessionIdentity; report: Report; log: Log },
+  context: { identity: SessionIdentity; report: Report; log: Log; signal?: AbortSignal },
 ): Promise<number> {
-  const { identity, report, log } = context;
+  const { identity, report, log, signal } = context;
   try {
     const [installs, dead] = await Promise.all([findInstalls(client, namespace), deadSessions()]);
     const own = dead.filter((record) => record.namespace === namespace && record.server === client.access.server);
     const ownSessions = [identity.sessionId, ...own.map((record) => record.sessionId)];
     let restored = 0;
     for (const install of installs) {
+      signal?.throwIfAborted();
       if (except !== undefined && workloadText(except) === workloadText(install.ref)) continue;
       if (!(await isAbandoned(client, install, ownSessions, own, context))) continue;
       await handBack({
@@ -61,6 +62,7 @@ export async function recoverAbandoned(
         always: true,
         report: () => {},
         log,
+        ...(signal === undefined ? {} : { signal }),
       });
       report({ event: 'recovered', workload: workloadText(install.ref), namespace });
       restored++;

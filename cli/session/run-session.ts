@@ -62,11 +62,16 @@ export async function runSession(
     return session.status;
   });
   // Only once the traffic has moved: what somebody else left behind must not slow this start.
-  const recovered = session.started.then(() => recoverAbandoned(client, ref.namespace, ref, { identity, report, log }));
+  const recovering = new AbortController();
+  const { signal } = recovering;
+  const recovered = session.started.then(() =>
+    recoverAbandoned(client, ref.namespace, ref, { identity, report, log, signal }),
+  );
   try {
     return await session.run();
   } finally {
     await atMost(recovered, RECOVER_DEADLINE_MS, leaving.forced);
+    recovering.abort(new Error('the session has ended')); // what waits for a rollout would keep the program from ending
     await control.close();
     for (const gone of [...dead, record]) await removeSessionRecord(gone);
     stopSignals();

@@ -15,11 +15,13 @@ export interface SessionStatus {
 
 /** How the process is inside the cluster. */
 export interface NetworkStatus {
-  readonly mode: Inside['mode'];
+  readonly mode: Inside['mode'] | 'system';
   /** Why it is not the mode that is preferred. */
   readonly reason?: string;
   /** Of mode `proxy`: the address of the SOCKS5 and HTTP proxy. */
   readonly proxy?: string;
+  /** Of mode `system`: what is reached, and by which resolver, for people. */
+  readonly system?: string;
 }
 
 export interface PortStatus extends PortReport {

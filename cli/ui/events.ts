@@ -58,6 +58,10 @@ export type SessionEvent =
       readonly reason?: string;
       /** Of mode `proxy`: host:port of the SOCKS5 and HTTP proxy. */
       readonly proxy?: string;
+      /** Of mode `system`: what is reached, and by which resolver, for people. */
+      readonly system?: string;
+      /** Of mode `proxy` without a command: what programs need in their environment. */
+      readonly variables?: Readonly<Record<string, string>>;
     }
   | { readonly event: 'files'; readonly root: string; readonly paths: readonly string[] }
   | { readonly event: 'command-started'; readonly pid: number }

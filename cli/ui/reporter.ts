@@ -193,13 +193,18 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
 
 type EventOf<Name extends SessionEvent['event']> = Extract<SessionEvent, { event: Name }>;
 
-function describeNetwork({ mode, reason, proxy }: EventOf<'network'>): Line | undefined {
+function describeNetwork({ mode, reason, proxy, system, variables }: EventOf<'network'>): Line | undefined {
   const why = reason === undefined ? '' : `: ${reason}`;
   if (mode === 'proxy') {
     const where = proxy === undefined ? '' : ` at ${proxy}`;
+    if (variables !== undefined) {
+      const lines = Object.entries(variables).map(([name, value]) => `\n  export ${name}='${value}'`);
+      return tick(`a proxy into the cluster listens${where}:${lines.join('')}`);
+    }
     return reason === undefined ? tick(`inside by proxy${where}`) : note(`inside by proxy only${where}${why}`);
   }
   if (mode === 'none') return reason === undefined ? undefined : note(`not inside the cluster${why}`);
+  if (mode === 'system') return tick(`the whole laptop is inside: ${system ?? ''}`);
   return tick(`inside the cluster's network (${mode})`);
 }
 
