@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, test } from 'vitest';
-import { run, tryRun, waitFor } from '../../cluster/exec.ts';
+import { run, waitFor } from '../../cluster/exec.ts';
 import {
   makeSessionFolder,
   NamespaceSession,
@@ -187,12 +187,22 @@ test('close leaves no process', async () => {
   assert.deepEqual(await helpers(), []);
 });
 
-test('a name service that asks past resolv.conf is not asked', async () => {
-  const session = await start();
-  const nsswitch = (await session.run(['grep', '^hosts', '/etc/nsswitch.conf'])).stdout;
-  assert.match(nsswitch, /^hosts:\s+files dns$/m);
-  assert.equal(
-    (await tryRun(['test', '-e', '/run/nscd'])).code === 0,
-    (await session.run(['test', '-e', '/run/nscd'])).code === 0,
-  );
+/** Makes the laptop one with systemd-resolved: resolv.conf is a link, and names are asked of its socket. */
+const resolvedLaptop = `set -e
+mount -t tmpfs tmpfs /run/systemd; mkdir -m 755 /run/systemd/resolve
+echo 'nameserver 127.0.0.53' > /run/systemd/resolve/stub-resolv.conf; : > /run/systemd/resolve/io.systemd.Resolve
+mount -t tmpfs tmpfs /mnt; mkdir /mnt/upper /mnt/work
+mount -t overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work overlay /etc; umount -l /mnt
+ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+echo 'hosts: resolve [!UNAVAIL=return] files dns' > /etc/nsswitch.conf
+exec "$@"`;
+
+test('systemd-resolved is not asked past resolv.conf, which may be a link into its directory', async () => {
+  const session = await start({ around: ['unshare', '-m', 'sh', '-c', resolvedLaptop, 'sh'] });
+  assert.deepEqual(session.ready.warnings, []);
+  assert.equal((await session.run(['cat', '/etc/nsswitch.conf'])).stdout, 'hosts: files dns\n');
+  for (const file of ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'])
+    assert.match((await session.run(['cat', file])).stdout, /^nameserver 192.0.2.53\nsearch shop.svc/);
+  assert.equal((await session.run(['ls', '/run/systemd/resolve'])).stdout, 'resolv.conf\nstub-resolv.conf\n');
+  assert.match((await session.run(['getent', 'ahostsv4', 'api'])).stdout, /^10.1.2.3 /);
 });

@@ -97,6 +97,17 @@ test('a server for IPv6 alone appears too', async () => {
   process.kill(pid, 'SIGKILL');
 });
 
+test('a port that was just closed inside refuses, though its mirror is still there', async () => {
+  const port = await freePort();
+  const program = `import socket
+s = socket.create_server(("127.0.0.1", ${port})); c, _ = s.accept(); c.close(); s.close()
+try: socket.create_connection(("127.0.0.1", ${port}), 5).recv(1); print("connected")
+except OSError as error: print(error.errno)`;
+  const running = session.run(['python3', '-c', program]);
+  await untilAnswer(port, '');
+  assert.equal((await running).stdout, '111\n');
+});
+
 test('a large answer comes through a mirror whole', async () => {
   const port = await freePort();
   const program = `require("net").createServer((s) => s.on("error", () => {}).end(Buffer.alloc(5e6, "x"))).listen(${port})`;
