@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { isRecord } from '../../../src/protocol/control.ts';
 import { codeOf } from './dial-answers.ts';
@@ -49,26 +50,34 @@ export async function serveControl(socket: Socket, context: ProxyContext): Promi
         return request satisfies never;
     }
   };
+  const backlog: string[] = [];
   const answer = async (request: ControlRequest): Promise<void> => {
     pending += 1;
     const result = await handle(request).catch((error: unknown) => ({ code: codeOf(error) }));
     pending -= 1;
     if (!socket.destroyed) socket.write(`${JSON.stringify({ id: request.id, ...result })}\n`);
+    goOn();
+  };
+  const goOn = (): void => {
+    while (pending < MAX_CONTROL_PENDING && !socket.destroyed) {
+      const line = backlog.shift();
+      if (line === undefined) break;
+      const request = parseRequest(line);
+      if (request === undefined) socket.destroy();
+      else void answer(request);
+    }
+    if (backlog.length > 0) socket.pause();
+    else socket.resume();
   };
 
+  setMaxListeners(0, socket); // one for each dial under way
   socket.setEncoding('utf8');
   socket.on('data', (text: string) => {
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const request = parseRequest(line);
-      if (request === undefined || pending >= MAX_CONTROL_PENDING) {
-        socket.destroy();
-        return;
-      }
-      void answer(request);
-    }
+    backlog.push(...lines);
     if (rest.length > MAX_CONTROL_LINE_BYTES) socket.destroy();
+    goOn();
   });
   socket.once('end', () => socket.end());
   await untilClosed(socket, context.signal);

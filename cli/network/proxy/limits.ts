@@ -10,7 +10,7 @@ export const MAX_TICKETS = 1024;
 export const TICKET_MS = 5_000;
 /** One request of the preload. */
 export const MAX_CONTROL_LINE_BYTES = 4096;
-/** Requests of one preload that wait for an answer. */
+/** Requests of one preload that wait for an answer; it is not read meanwhile. */
 export const MAX_CONTROL_PENDING = 512;
 export const MAX_UDP_RELAYS = 256;
 /** Destinations of one relay; the one that was quiet for longest makes room. */

@@ -278,6 +278,15 @@ describe('a Node program', () => {
     ]);
   });
 
+  test('makes a thousand connections at once', async () => {
+    const port = keep(await tcpUpstream((socket) => socket.end('x')));
+    const out = await node(`
+      const net = require('node:net');
+      const one = () => new Promise((done) => net.connect(${port}, 'api').on('data', () => done('x')).on('error', (e) => done(e.code)));
+      Promise.all(Array.from({ length: 1000 }, one)).then((all) => console.log(all.filter((each) => each === 'x').length));`);
+    assert.equal(out, '1000');
+  });
+
   test('goes on without a session: connections fail, nothing hangs or crashes', async () => {
     await proxy.close();
     const out = await node(`
