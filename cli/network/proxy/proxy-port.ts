@@ -114,11 +114,13 @@ export class ProxyPort {
   }
 
   async #close(): Promise<void> {
+    const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
     this.#abort.abort(new Error('session ended'));
     this.#context.tickets.close();
     this.#http.close();
     for (const socket of this.#sockets) socket.destroy();
     await Promise.all([
+      ...closed,
       this.#dns.close(),
       new Promise((resolve) => this.#server.close(resolve)),
       new Promise<void>((resolve) => this.#udp.close(resolve)),
