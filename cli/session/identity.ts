@@ -12,8 +12,10 @@ export function whoIs(identity: { user: string; host: string }): string {
   return `${identity.user}@${identity.host}`;
 }
 
-/** The laptop user's name; a uid without a passwd entry (containers) shows as `uid-1234`. */
+/** The laptop user's name, whoever gave root's rights by sudo; a uid without a passwd entry (containers) shows as `uid-1234`. */
 export function userName(): string {
+  const { SUDO_USER } = process.env;
+  if (process.getuid?.() === 0 && SUDO_USER !== undefined && SUDO_USER !== '') return SUDO_USER;
   try {
     return userInfo().username;
   } catch {

@@ -74,6 +74,11 @@ export class ProcessSide {
     return { ...(root === undefined ? {} : { INTERCEPT_ROOT: root }), ...ofProxy };
   }
 
+  /** What leads other processes of this user to what this session has opened. */
+  get variables(): Readonly<Record<string, string>> {
+    return this.#ownVariables();
+  }
+
   /** An agent's volumes have changed. */
   filesChanged(pod: string): void {
     this.#files?.changed(pod);

@@ -64,7 +64,7 @@ export class Session {
     }));
     const waitingFor = this.#waitingFor ?? this.#agents?.uncovered;
     const ports = (this.#options.traffic?.ports ?? []).map((port) => port.status);
-    const network = this.#process.status;
+    const { status: network, variables } = this.#process;
     return {
       state: this.#state,
       ports,
@@ -72,6 +72,7 @@ export class Session {
       variables: this.#process.sharedVariables,
       ...(waitingFor === undefined ? {} : { waitingFor }),
       ...(network === undefined ? {} : { network }),
+      ...(Object.keys(variables).length === 0 ? {} : { variables }),
     };
   }
 
