@@ -25,6 +25,7 @@ export class NamespaceSession {
   readonly child: ChildProcess;
   /** All that it said, one object a line. */
   readonly lines: Line[] = [];
+  readonly #commands: number[] = [];
   readonly #news = new EventEmitter();
   #ended = false;
   #nextId = 1;
@@ -96,7 +97,9 @@ export class NamespaceSession {
 
   /** Starts a command inside. @returns its pid */
   async startCommand(argv: readonly string[]): Promise<number> {
-    return Number((await this.call({ start: argv })).pid);
+    const pid = Number((await this.call({ start: argv })).pid);
+    this.#commands.push(pid);
+    return pid;
   }
 
   async call(call: object): Promise<Line> {
@@ -105,13 +108,24 @@ export class NamespaceSession {
     return await this.said((line) => line.id === id);
   }
 
-  /** Ends it, gently or not at all gently. */
+  /** Ends it and its commands; by `kill` it alone, and not at all gently. */
   async end(how: 'close' | 'kill' = 'close'): Promise<void> {
+    if (how === 'close') {
+      for (const pid of this.#commands.splice(0)) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    }
     if (this.#ended) return;
     const ended = new Promise((resolve) => this.child.once('close', resolve));
     if (how === 'close' && this.ready.ready === true) await this.call({ close: true });
     this.child.kill('SIGKILL');
     await ended;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false; // ESRCH
   }
 }
 

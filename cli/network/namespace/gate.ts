@@ -20,8 +20,11 @@ export class Gate {
   readonly #refuses: (address: string, port: number) => boolean;
   readonly #dialling = new Set<string>();
   readonly #dialled = new Map<string, { stream: Outgoing; timer: NodeJS.Timeout }>();
-  readonly #sockets = new Set<Socket>();
-  readonly #stop = new AbortController();
+  /**
+   * One for each connection: adding a listener to a signal takes as long as it has listeners (Node's EventTarget is a list),
+   * and a way out may leave one behind.
+   */
+  readonly #stops = new Set<AbortController>();
 
   /**
    * @param answer the helper sends the SYN on, or the error to the command
@@ -61,8 +64,9 @@ export class Gate {
 
   async #dial(key: string, address: string, port: number): Promise<void> {
     this.#dialling.add(key);
+    const stop = this.#newStop();
     try {
-      const stream = await this.#egress.dialTcp(address, port, this.#stop.signal);
+      const stream = await this.#egress.dialTcp(address, port, stop.signal);
       stream.on('error', () => {}); // until it is joined
       const timer = setTimeout(() => {
         this.#dialled.delete(key);
@@ -76,6 +80,7 @@ export class Gate {
       this.#answer(key, verdict);
     } finally {
       this.#dialling.delete(key);
+      this.#stops.delete(stop);
     }
   }
 
@@ -90,20 +95,22 @@ export class Gate {
     }
     this.#dialled.delete(key);
     clearTimeout(found.timer);
-    this.#sockets.add(socket);
     socket.setNoDelay(true);
-    splice(socket, found.stream, this.#stop.signal)
+    const stop = this.#newStop();
+    splice(socket, found.stream, stop.signal)
       .catch(() => {}) // one end was reset, and so was the other
-      .finally(() => this.#sockets.delete(socket));
+      .finally(() => this.#stops.delete(stop));
   }
 
-  get openConnections(): number {
-    return this.#sockets.size;
+  #newStop(): AbortController {
+    const stop = new AbortController();
+    this.#stops.add(stop);
+    return stop;
   }
 
   /** Resets what is open and stops what is being dialled. */
   close(): void {
-    this.#stop.abort(new Error('the session has ended'));
+    for (const stop of this.#stops) stop.abort(new Error('the session has ended'));
     for (const { stream, timer } of this.#dialled.values()) {
       clearTimeout(timer);
       stream.resetAndDestroy();
