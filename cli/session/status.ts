@@ -9,8 +9,6 @@ export interface SessionStatus {
   readonly pods: readonly PodStatus[];
   /** Absent where the process is left where it is, and until it is started. */
   readonly network?: NetworkStatus;
-  /** What leads other processes of this user to its proxy and files; for `intercept env`. */
-  readonly variables?: Readonly<Record<string, string>>;
   /** What other processes of the user need to be inside, too: of a proxy port; where the copies of files are. */
   readonly variables?: Readonly<Record<string, string>>;
 }
