@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { confirmEnd } from '../src/net/confirm-end.ts';
+import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
 import { MAX_REPLAY_BYTES, OPEN_TIMEOUT_MS, PROOF_LINGER_MS, PROOF_PEEK_MS } from './limits.ts';
 import type { ProofGate } from './proof.ts';
 
@@ -50,7 +51,7 @@ export class Connection {
   constructor(caller: Socket, route: ConnectionRoute) {
     this.#caller = caller;
     this.#route = route;
-    caller.on('error', ignoreError);
+    closeAfterFailedReset(caller);
     caller.on('data', (chunk: Buffer) => this.#onCallerData(chunk));
     caller.on('end', () =>
       confirmEnd(caller, () => {
@@ -107,7 +108,7 @@ export class Connection {
   #attach(peer: Resettable, onUndecidedClose: () => void): void {
     this.#peer = peer;
     this.#peerClosed = false;
-    peer.on('error', ignoreError);
+    closeAfterFailedReset(peer);
     peer.on('drain', () => this.#resumeCaller());
     peer.on('close', () => {
       if (this.#peer !== peer) return;
@@ -211,6 +212,3 @@ function callerHost(caller: Socket): string {
   const address = caller.remoteAddress ?? '';
   return address.startsWith('::ffff:') ? address.slice(7) : address;
 }
-
-/** 'close' follows every 'error', and it decides. */
-function ignoreError(): void {}

@@ -1,12 +1,17 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 /**
- * Lets a socket say 'close' where Node forgets to: resetAndDestroy() waits for the writes, and a destroy() or a read error
- * meanwhile makes it reset a socket that is being shut down, which libuv refuses (EINVAL); Node 20 to 26 then emit 'error'
- * with syscall `reset` and nothing more. Whoever waits for 'close' would wait for ever. Takes the place of an 'error' listener.
+ * Whether a socket's error is one that no 'close' follows: resetAndDestroy() waits for the writes, and a destroy() or a read
+ * error meanwhile makes it reset a socket that is being shut down, which libuv refuses (EINVAL); Node 20 to 26 then emit
+ * 'error' with syscall `reset` and nothing more. Whoever waits for 'close' would wait for ever.
  */
-export function closeAfterFailedReset(socket: Socket): void {
+export function isFailedReset(error: NodeJS.ErrnoException): boolean {
+  return error.syscall === 'reset';
+}
+
+/** Lets a socket say 'close' after a failed reset all the same. Takes the place of an 'error' listener. */
+export function closeAfterFailedReset(socket: Duplex): void {
   socket.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.syscall === 'reset') socket.emit('close', true);
+    if (isFailedReset(error)) socket.emit('close', true);
   });
 }

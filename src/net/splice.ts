@@ -1,6 +1,7 @@
 import { addAbortListener, setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { confirmEnd } from './confirm-end.ts';
+import { isFailedReset } from './failed-reset.ts';
 
 /** A half-open duplex that can tell its peer of a failure: net.Socket, MuxStream. */
 export type Resettable = Duplex & { resetAndDestroy(): unknown };
@@ -43,7 +44,10 @@ function pump(from: Resettable, to: Resettable): void {
 async function untilClosed(side: Resettable, onFailure: (reason: unknown) => void): Promise<void> {
   if (side.closed) return;
   await new Promise<void>((resolve) => {
-    side.on('error', onFailure);
+    side.on('error', (error: NodeJS.ErrnoException) => {
+      onFailure(error);
+      if (isFailedReset(error)) resolve(); // no 'close' will follow
+    });
     side.once('close', () => {
       if (!side.readableEnded || !side.writableFinished) onFailure(side.errored ?? new Error('connection reset'));
       resolve();
