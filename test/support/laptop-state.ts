@@ -29,16 +29,17 @@ export async function laptopState(laptop: Laptop, variable: string): Promise<Lap
     rules: [...(await inside('ip', 'rule')), ...(await inside('ip', '-6', 'rule'))],
     firewall: (await inside('iptables-save')).map((line) => line.replace(/^:(\S+ \S+) \[.*\]$/, ':$1')),
     listening: await listening(laptop),
-    mounts: (await readFile('/proc/mounts', 'utf8')).split('\n').filter((line) => line.includes('intercept')),
+    mounts: (await readFile('/proc/mounts', 'utf8')).split('\n').filter((line) => line.includes(laptop.home)),
     processes: await processesWith(variable),
     'files of the home': await filesBelow(laptop.home),
   };
 }
 
-/** Everything but folders. */
+/** Everything but folders, and the log that a restore in the background leaves for its user. */
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries.flatMap((entry) => (entry.isDirectory() ? [] : [join(entry.parentPath, entry.name)])).sort();
+  const files = entries.filter((entry) => !entry.isDirectory() && entry.name !== 'guardian.log');
+  return files.map((entry) => join(entry.parentPath, entry.name)).sort();
 }
 
 /** Sockets that listen in the laptop's network, as /proc/net tells them: address and port in hexadecimal. */
