@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { homedir } from 'node:os';
 import { InterceptorError, systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { DnsServer } from '../dns/server.ts';
@@ -9,7 +10,7 @@ import { Helper, insideFolder } from './helper.ts';
 import { Mirrors } from './mirrors.ts';
 import { namespaceReason } from './probe.ts';
 import { findCommand, findPrograms, PACKAGES } from './programs.ts';
-import { helperTask, type Mount, OWN_ADDRESS } from './task.ts';
+import { harmlessMounts, helperTask, type Mount, OWN_ADDRESS } from './task.ts';
 
 export interface NamespaceOptions {
   readonly egress: Egress;
@@ -48,7 +49,7 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
   const programs = findPrograms(process.env.PATH ?? '');
   if ('missing' in programs)
     throw new Error(`${programs.missing} is not installed; package ${PACKAGES[programs.missing]}`);
-  const mounts = options.mounts ?? [];
+  const { mounts, warnings } = harmlessMounts(options.mounts ?? [], [process.cwd(), homedir()]);
   const helper = await startHelper(programs, await helperTask(programs, resolver, mounts));
   const mirrors = new Mirrors({
     pid: helper.pid,
@@ -91,7 +92,7 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
   return {
     mode: 'namespace',
     variables: {},
-    warnings: helper.warnings,
+    warnings: [...warnings, ...helper.warnings],
     ended: helper.ended,
     wrap: (argv, cwd, path = process.env.PATH ?? '') => {
       requireCommand(argv[0] ?? '', path, cwd, mounts);

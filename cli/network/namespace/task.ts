@@ -20,6 +20,26 @@ export interface Mount {
   readonly target: string;
 }
 
+/** Where the command's own programs, devices and sockets are; a volume in their place would keep it from running. */
+const NEEDED = ['/bin', '/dev', '/etc', '/lib', '/proc', '/run', '/sys', '/tmp', '/usr', '/var/run'];
+
+/**
+ * Leaves out the mounts that would hide what the command needs of the laptop.
+ * @param own directories of the user: the working directory, home
+ */
+export function harmlessMounts(
+  mounts: readonly Mount[],
+  own: readonly string[],
+): { readonly mounts: readonly Mount[]; readonly warnings: readonly string[] } {
+  const harmful = mounts.filter(({ source, target }) =>
+    [...NEEDED, ...own, source].some((path) => `${path}/`.startsWith(`${target.replace(/\/+$/, '')}/`)),
+  );
+  return {
+    mounts: mounts.filter((mount) => !harmful.includes(mount)),
+    warnings: harmful.map(({ source, target }) => `${target}: would hide the laptop's own; its files are in ${source}`),
+  };
+}
+
 /** What the helper sets up. */
 export async function helperTask(
   programs: Programs,

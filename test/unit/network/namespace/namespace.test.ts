@@ -5,7 +5,7 @@ import { encodeFrame, FrameReader } from '../../../../cli/network/namespace/fram
 import { verdictOf } from '../../../../cli/network/namespace/gate.ts';
 import { mirrorAddresses, parseListeningSockets } from '../../../../cli/network/namespace/listening-sockets.ts';
 import { describeFailure } from '../../../../cli/network/namespace/probe.ts';
-import { plainNsswitch, resolvConf } from '../../../../cli/network/namespace/task.ts';
+import { harmlessMounts, plainNsswitch, resolvConf } from '../../../../cli/network/namespace/task.ts';
 
 const word = fc.stringMatching(/^[a-z0-9.:]{1,40}$/);
 
@@ -82,6 +82,30 @@ test('nsswitch.conf asks files and DNS for names, and is otherwise as it was', (
   assert.equal(plainNsswitch('hosts: files dns\n'), null);
   assert.equal(plainNsswitch(undefined), null);
   assert.equal(plainNsswitch('passwd: files\n'), 'passwd: files\nhosts: files dns\n');
+});
+
+test('a volume that would hide the laptop’s programs, or the user’s own directories, is left out', () => {
+  const at = (target: string) => ({ source: `/copies${target}`, target });
+  const targets = [
+    '/etc/config',
+    '/etc',
+    '/tmp',
+    '/tmp/cache',
+    '/',
+    '/home',
+    '/home/me/app/',
+    '/srv',
+    '/usr/share/x',
+    '/copies',
+  ];
+  const { mounts, warnings } = harmlessMounts(targets.map(at), ['/home/me/app', '/home/me']);
+  const kept = ['/etc/config', '/tmp/cache', '/srv', '/usr/share/x'];
+  assert.deepEqual(
+    mounts.map(({ target }) => target),
+    kept,
+  );
+  assert.equal(warnings.length, targets.length - kept.length);
+  assert.match(warnings[0] ?? '', /^\/etc: .* \/copies\/etc$/);
 });
 
 test('resolv.conf names one server and the pod’s search list', () => {
