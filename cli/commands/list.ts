@@ -2,11 +2,12 @@ import type { AgentStatus } from '../../src/protocol/control.ts';
 import { KubeClient } from '../kube/client.ts';
 import { type FoundInstall, findInstalls } from '../kube/inventory.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { workloadText } from '../kube/objects.ts';
+import { isPodReady, type Pod, workloadText } from '../kube/objects.ts';
+import { listOwnPods } from '../kube/own-pod.ts';
 import type { InstallRecord } from '../kube/record.ts';
 import { namespaceMayExist, noSuchNamespace } from '../kube/target.ts';
 import type { ClusterOptions } from '../program.ts';
-import { askAgents } from '../session/ask-agent.ts';
+import { askAgents, askPods } from '../session/ask-agent.ts';
 import { readWorkload } from '../session/hand-back.ts';
 import { newIdentity, whoIs } from '../session/identity.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
@@ -27,7 +28,8 @@ interface Row {
   readonly claims: readonly Claim[];
   /** user@host of each session the agents know. */
   readonly holders: readonly string[];
-  readonly state: 'intercepted' | 'agent only' | 'restoring' | 'unreadable' | 'not restored';
+  /** `in use`: a session stands inside by the agent and takes no traffic. */
+  readonly state: 'own pod' | 'in use' | 'intercepted' | 'agent only' | 'restoring' | 'unreadable' | 'not restored';
   readonly since: string | null;
   readonly installedBy: string | null;
 }
@@ -43,10 +45,18 @@ export async function list(options: ListOptions): Promise<number> {
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
   const namespace = options.allNamespaces === true ? undefined : (options.namespace ?? access.namespace);
-  const installs = await findInstalls(client, namespace);
-  if (installs.length === 0 && namespace !== undefined && !(await namespaceMayExist(client, { namespace })))
+  const [installs, ownPods] = await Promise.all([findInstalls(client, namespace), listOwnPods(client, namespace)]);
+  if (
+    installs.length === 0 &&
+    ownPods.length === 0 &&
+    namespace !== undefined &&
+    !(await namespaceMayExist(client, { namespace }))
+  )
     throw noSuchNamespace(namespace);
-  const rows = await Promise.all(installs.map((install) => describeInstall(client, install, options.debug === true)));
+  const rows = await Promise.all([
+    ...installs.map((install) => describeInstall(client, install, options.debug === true)),
+    ...ownPods.map((own) => describeOwnPod(client, own, options.debug === true)),
+  ]);
   if (options.json === true) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
   else if (rows.length === 0) process.stdout.write(`nothing is intercepted in ${namespace ?? 'any namespace'}\n`);
   else process.stdout.write(formatRows(rows, options.allNamespaces === true));
@@ -92,6 +102,34 @@ export function claimsOf(record: Pick<InstallRecord, 'routes'>, statuses: readon
   return [...new Map(claims.map((claim) => [`${claim.port} ${claim.holder}`, claim])).values()];
 }
 
+function usedAs(holders: number, claims: number): Row['state'] {
+  if (holders === 0) return 'agent only';
+  return claims === 0 ? 'in use' : 'intercepted';
+}
+
+/** A pod that a session without a workload has made. */
+async function describeOwnPod(
+  client: KubeClient,
+  { pod, record }: { readonly pod: Pod; readonly record: InstallRecord | undefined },
+  debug: boolean,
+): Promise<Row> {
+  const question = { method: 'status', params: {} } as const;
+  const asked = record !== undefined && isPodReady(pod);
+  const statuses = asked ? await askPods(client, [pod], record, newIdentity(), question, laptopLog(debug)) : [];
+  const holders = statuses.flatMap(({ sessions }) => sessions);
+  return {
+    namespace: pod.metadata.namespace ?? '',
+    workload: workloadText({ kind: 'Pod', name: pod.metadata.name }),
+    service: null,
+    ports: [],
+    claims: [],
+    holders: holders.map(whoIs),
+    state: 'own pod',
+    since: pod.metadata.creationTimestamp ?? null,
+    installedBy: record === undefined ? null : whoIs(record.createdBy),
+  };
+}
+
 async function describeInstall(client: KubeClient, found: FoundInstall, debug: boolean): Promise<Row> {
   const { ref, install } = found;
   const base = { namespace: ref.namespace, workload: workloadText(ref) };
@@ -122,7 +160,7 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
     ports: claimed.length > 0 ? claimed : record.routes.flatMap((route) => route.servicePorts),
     claims,
     holders: [...holders.values()].map(whoIs),
-    state: install.state === 'restoring' ? 'restoring' : holders.size > 0 ? 'intercepted' : 'agent only',
+    state: install.state === 'restoring' ? 'restoring' : usedAs(holders.size, claims.length),
     since: holders.size > 0 ? new Date(sinceMs).toISOString() : record.createdAt,
     installedBy: whoIs(record.createdBy),
   };

@@ -4,7 +4,7 @@ import { agentContainer } from './agent-container.ts';
 import { codeConfigMap, credentialsSecret, MANAGED_SELECTOR } from './agent-objects.ts';
 import { parseInstallRecord } from './annotation.ts';
 import { type CallControl, deleteObjects } from './apply.ts';
-import { type KubeClient, KubeStatusError } from './client.ts';
+import { type KubeClient, KubeStatusError, resourcePath } from './client.ts';
 import { type AgentCredentials, makeCredentials } from './credentials.ts';
 import { corePath, readOrUndefined } from './guarded-patch.ts';
 import {
@@ -153,13 +153,14 @@ export async function removeOwnPodNamed(client: KubeClient, namespace: string, n
   return true;
 }
 
-/** The pods of this kind in a namespace, whoever made them. @throws InterceptorError CLUSTER_* */
+/** The pods of this kind in a namespace, or in all of them (undefined), whoever made them. @throws InterceptorError CLUSTER_* */
 export async function listOwnPods(
   client: KubeClient,
-  namespace: string,
+  namespace: string | undefined,
   { signal }: CallControl = {},
 ): Promise<{ readonly pod: Pod; readonly record: InstallRecord | undefined }[]> {
-  const list = await client.list<Pod>(corePath('pods', namespace), { labelSelector: MANAGED_SELECTOR, signal });
+  const path = resourcePath({ apiVersion: 'v1', resource: 'pods', namespace });
+  const list = await client.list<Pod>(path, { labelSelector: MANAGED_SELECTOR, signal });
   return list.items.map((pod) => ({ pod, record: recordOf(pod) }));
 }
 
