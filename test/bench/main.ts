@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { type TestCluster, type TestNamespace, useCluster } from '../support/cluster.ts';
 import { workload } from '../support/workloads.ts';
 import { BareSocket } from './bare-socket.ts';
+import { measureNetwork } from './network.ts';
 import { measureStarts } from './starts.ts';
 import { formatRows, type Row } from './stats.ts';
 import { measureTraffic } from './traffic.ts';
@@ -59,7 +60,8 @@ async function bench(cluster: TestCluster, namespace: TestNamespace, size: Bench
   ]);
   const starts = await measureStarts(cluster, namespace, size);
   const traffic = await measureTraffic(namespace, bare, size);
-  return [...starts, ...traffic];
+  const network = await measureNetwork(cluster, namespace, bare, size);
+  return [...starts, ...traffic, ...network];
 }
 
 const size = process.argv.includes('--smoke') ? SMOKE : FULL;
