@@ -2,17 +2,15 @@ import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
-import { AGENT_CONFIG_ENV, type AgentConfig, parseAgentConfig } from '../../src/protocol/agent-config.ts';
-import { type Holder, isRecord, type SessionIdentity } from '../../src/protocol/control.ts';
+import type { Holder, SessionIdentity } from '../../src/protocol/control.ts';
 import { parseTunnelKey } from '../../src/protocol/handshake.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import type { KubeObject } from '../kube/client.ts';
 import type { AgentCredentials } from '../kube/credentials.ts';
 import type { KubeAccess } from '../kube/kubeconfig-types.ts';
-import { AGENT_CONTAINER } from '../kube/names.ts';
-import type { InstallRecord } from '../kube/record.ts';
 import { stickyTunnel } from '../network/egress/sticky-tunnel.ts';
 import type { Report } from '../ui/events.ts';
+import { agentConfig, isReady, isServing, runningAgent } from './agent-pods.ts';
 import { type AgentTunnel, connectAgentTunnel } from './agent-tunnel.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { CarrierChoice, type TunnelOption } from './carriers.ts';
@@ -345,48 +343,4 @@ function inUse({ workload, namespace, identity }: AgentsOptions, holder: Holder 
   return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}`, {
     hint: `${own ? 'end it' : 'ask them to end it, or end it yourself'}: intercept leave ${workload} -n ${namespace}`,
   });
-}
-
-/** Whether a pod was made from a template with this install's agent: it mounts the install's Secret. */
-export function podUsesInstall(pod: KubeObject, record: InstallRecord): boolean {
-  const volumes: unknown[] = isRecord(pod.spec) && Array.isArray(pod.spec.volumes) ? pod.spec.volumes : [];
-  return volumes.some(
-    (volume) => isRecord(volume) && isRecord(volume.secret) && volume.secret.secretName === record.secret,
-  );
-}
-
-/** The agent's configuration in a pod's spec, or undefined where the pod has no agent. */
-export function agentConfig(pod: KubeObject): AgentConfig | undefined {
-  const { spec } = pod;
-  const containers: unknown[] = isRecord(spec) && Array.isArray(spec.containers) ? spec.containers : [];
-  for (const container of containers) {
-    if (!isRecord(container) || container.name !== AGENT_CONTAINER || !Array.isArray(container.env)) continue;
-    const entry: unknown = container.env.find(
-      (variable: unknown) => isRecord(variable) && variable.name === AGENT_CONFIG_ENV,
-    );
-    if (isRecord(entry) && typeof entry.value === 'string') return parseAgentConfig(entry.value);
-  }
-  return undefined;
-}
-
-/** The id of the pod's agent container while it runs. */
-function runningAgent(pod: KubeObject): string | undefined {
-  if (agentConfig(pod) === undefined || !isRecord(pod.status) || !Array.isArray(pod.status.containerStatuses))
-    return undefined;
-  for (const status of pod.status.containerStatuses as unknown[]) {
-    if (!isRecord(status) || status.name !== AGENT_CONTAINER || !isRecord(status.state)) continue;
-    if (status.state.running !== undefined) return String(status.containerID);
-  }
-  return undefined;
-}
-
-function isReady(pod: KubeObject): boolean {
-  if (!isServing(pod) || !isRecord(pod.status) || !Array.isArray(pod.status.conditions)) return false;
-  return pod.status.conditions.some(
-    (condition: unknown) => isRecord(condition) && condition.type === 'Ready' && condition.status === 'True',
-  );
-}
-
-function isServing(pod: KubeObject): boolean {
-  return pod.metadata.deletionTimestamp === undefined;
 }

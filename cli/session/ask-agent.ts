@@ -6,8 +6,8 @@ import { readCredentials } from '../kube/apply.ts';
 import { type KubeClient, resourcePath } from '../kube/client.ts';
 import { isPodReady, labelSelectorText, type Pod, type Workload } from '../kube/objects.ts';
 import type { InstallRecord } from '../kube/record.ts';
+import { podUsesInstall } from './agent-pods.ts';
 import { connectAgentTunnel } from './agent-tunnel.ts';
-import { podUsesInstall } from './agents.ts';
 import { CarrierChoice } from './carriers.ts';
 
 const ASK_DEADLINE_MS = 5_000;

@@ -25,7 +25,8 @@ export function sessionReporter(options: { json: boolean; command: boolean; back
     const toFile = createReporter({ form: 'json', out: process.stdout, colour: false });
     return (event) => {
       if (process.connected) process.send?.(event);
-      toFile(event);
+      // The file is a log: the proxy's password is not for it.
+      toFile(event.event === 'network' ? { ...event, variables: {} } : event);
     };
   }
   const out = options.json && !options.command ? process.stdout : process.stderr;

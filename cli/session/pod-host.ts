@@ -7,7 +7,7 @@ import { createOwnPod, type OwnPod, type OwnPodRequest, removeOwnPod } from '../
 import { untilOwnPodRuns } from '../kube/own-pod-wait.ts';
 import { watch } from '../kube/watch.ts';
 import type { Report } from '../ui/events.ts';
-import { podUsesInstall } from './agents.ts';
+import { podUsesInstall } from './agent-pods.ts';
 import type { AgentHost, Brought, HostEnd, HostHandlers, HostRef } from './host.ts';
 
 export interface PodHostOptions {

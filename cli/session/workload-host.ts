@@ -8,7 +8,7 @@ import { type Service, type WorkloadRef, workloadText } from '../kube/objects.ts
 import type { InstallRequest } from '../kube/plan.ts';
 import { waitForRollout } from '../kube/rollout.ts';
 import type { Report } from '../ui/events.ts';
-import { podUsesInstall } from './agents.ts';
+import { podUsesInstall } from './agent-pods.ts';
 import { followObjects } from './follow-objects.ts';
 import { handBack, restoreFailed } from './hand-back.ts';
 import type { AgentHost, Brought, HostEnd, HostHandlers } from './host.ts';

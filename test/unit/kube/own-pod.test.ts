@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'vitest';
 import { ownPodName } from '../../../cli/kube/names.ts';
 import { OWN_POD_IDLE_EXIT_MS, planOwnPod, recordOf } from '../../../cli/kube/own-pod.ts';
-import { agentConfig } from '../../../cli/session/agents.ts';
+import { agentConfig } from '../../../cli/session/agent-pods.ts';
 
 const request = {
   namespace: 'shop',
