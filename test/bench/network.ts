@@ -36,10 +36,11 @@ export async function measureNetwork(
     const command = [INTERCEPT, 'run', 'web', '--network', network, '--', process.execPath, CLIENT];
     return (...operands) => runClient(namespace, command, operands);
   };
+  const address = `http://${upstreams.clusterIps.api}`; // no lookup: port-forward has none either, and it is a row of its own
   const runners: Record<'forward' | 'namespace' | 'proxy', { run: Runner; url: string }> = {
     forward: { run: (...operands) => runClient(namespace, [CLIENT], operands), url: forward.url },
-    namespace: { run: inside('namespace'), url: 'http://api' },
-    proxy: { run: inside('proxy'), url: 'http://api' },
+    namespace: { run: inside('namespace'), url: address },
+    proxy: { run: inside('proxy'), url: address },
   };
   await keepAgent(namespace);
   const measured: Record<string, number[]> = {};
