@@ -29,18 +29,16 @@ describe.skipIf(cluster === undefined)('a command in namespace mode', () => {
   beforeAll(async () => {
     if (cluster === undefined) return;
     [network, clients] = await Promise.all([openNetworkScene(cluster, 'inside'), useClientPrograms()]);
-    inside = await Inside.start(network.scene, [
-      'run',
-      WEB,
-      '--network',
-      'namespace',
-      '--to-pod',
-      String(LOOPBACK_PORT),
-    ]);
+    inside = await Inside.start(network.scene, ['run', WEB, '--to-pod', String(LOOPBACK_PORT)]);
   });
   afterAll(async () => {
     await inside?.[Symbol.asyncDispose]();
     await network?.dispose();
+  });
+
+  test('is the default on Linux', async () => {
+    const { mode } = await inside.session.until('network');
+    assert.equal(mode, 'namespace', inside.session.transcript);
   });
 
   test.each(MAKES)(

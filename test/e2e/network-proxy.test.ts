@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest';
 import { type ClientPrograms, useClientPrograms } from '../support/client-programs.ts';
 import { HOME_NAME } from '../support/home-network.ts';
 import { Inside } from '../support/inside.ts';
+import { installedCli } from '../support/intercept-run.ts';
 import { type NetworkScene, openNetworkScene, WEB } from '../support/network-scene.ts';
 import { clusterOrUndefined } from '../support/scene.ts';
 import { assertPrints, assertReaches, clusterUrls, curl } from './network-checks.ts';
@@ -150,5 +151,28 @@ describe.skipIf(cluster === undefined)('a command in proxy mode', () => {
     const result = await network.scene.laptop.run([process.execPath, '-e', code, proxy.hostname, proxy.port]);
     assert.equal(result.stdout, 'all ended\n', result.stderr + inside.session.transcript);
     await assertPrints(inside, curl('http://api/still'), 'api /still\n');
+  });
+
+  test('it is what a command gets where user namespaces are forbidden, and the reason is said once', async () => {
+    const { laptop, namespace } = network.scene;
+    const forbidden = ['unshare', '-U', '--map-current-user', '--keep-caps', 'sh', '-c'];
+    const script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"';
+    const intercept = [
+      process.execPath,
+      '--',
+      await installedCli(),
+      'run',
+      WEB,
+      '--',
+      ...curl('http://api/fallen-back'),
+    ];
+    const env = { KUBECONFIG: await laptop.kubeconfig(namespace) };
+    const result = await laptop.run([...forbidden, script, 'sh', ...intercept], { env });
+    assert.equal(result.stdout, 'api /fallen-back\n', result.stderr);
+    assert.equal(
+      result.stderr.match(/^! inside by proxy only .*user namespaces are switched off/gm)?.length,
+      1,
+      result.stderr,
+    );
   });
 });
