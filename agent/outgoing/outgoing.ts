@@ -1,3 +1,4 @@
+import { AbortGroup } from '../../src/abort-group.ts';
 import type { Log } from '../../src/log.ts';
 import type { MuxStream } from '../../src/mux/mux.ts';
 import { MAX_OPEN_FILES, MAX_OUTGOING } from '../limits.ts';
@@ -32,7 +33,7 @@ export class Outgoing {
   readonly #dns: DnsClient;
   readonly #lookup: Lookup;
   readonly #running = new Set<Promise<void>>();
-  readonly #stop = new AbortController();
+  readonly #connections = new AbortGroup();
   readonly #waitingFiles: (() => void)[] = [];
   #openFiles = 0;
   #limitLogged = false;
@@ -74,7 +75,7 @@ export class Outgoing {
 
   /** Resets what is still under way and waits for it. The tunnels are closed by then. */
   async close(): Promise<void> {
-    this.#stop.abort();
+    this.#connections.abort(new Error('the agent ends'));
     this.#dns.close();
     await Promise.all(this.#running);
   }
@@ -84,7 +85,7 @@ export class Outgoing {
     const { connectTimeoutMs, udpIdleMs, volumePlaces = POD_VOLUME_PLACES } = this.#options;
     switch (kind) {
       case 'tcp':
-        return await serveTcp(stream, this.#lookup, this.#stop.signal, connectTimeoutMs);
+        return await this.#connections.run((signal) => serveTcp(stream, this.#lookup, signal, connectTimeoutMs));
       case 'udp':
         return await serveUdp(stream, this.#lookup, udpIdleMs);
       case 'dns':

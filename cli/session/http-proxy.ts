@@ -1,13 +1,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import httpProxy from 'http-proxy';
+import { AbortGroup } from '../../src/abort-group.ts';
 import { systemErrorCode } from '../../src/errors.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import { gatewayFailure } from './bad-gateway-page.ts';
 import { endConnection, resetConnection } from './http-answer.ts';
 import { type ExchangeResult, MAX_HEAD_BYTES, passRequest, sendBadGateway } from './http-exchange.ts';
 import { pathForRecord, requestFault } from './http-headers.ts';
-import { isIgnorableUpgrade, relayUpgrade, requestWithoutUpgrade } from './http-upgrade.ts';
+import { isIgnorableUpgrade, relayUpgrade, requestWithoutUpgrade, type UpgradeWatcher } from './http-upgrade.ts';
 import { ProcessAgent } from './process-agent.ts';
 
 /**
@@ -60,7 +61,7 @@ export class HttpProxy {
   readonly #callers = new Map<Duplex, Caller>();
   readonly #whenEmpty: (() => void)[] = [];
   readonly #tasks = new TaskGroup();
-  readonly #abort = new AbortController();
+  readonly #upgrades = new AbortGroup();
 
   constructor(options: HttpProxyOptions) {
     this.#options = options;
@@ -113,7 +114,7 @@ export class HttpProxy {
   /** Takes over a caller's connection (already accepted, if it is a MuxStream). */
   handle(connection: Duplex): void {
     connection.on('error', () => {}); // 'close' follows
-    if (this.#abort.signal.aborted || connection.destroyed) {
+    if (this.#upgrades.aborted || connection.destroyed) {
       resetConnection(connection);
       return;
     }
@@ -145,7 +146,7 @@ export class HttpProxy {
 
   readonly #reset = (): void => {
     this.#options.signal?.removeEventListener('abort', this.#reset);
-    this.#abort.abort(new Error('the intercept ends'));
+    this.#upgrades.abort(new Error('the intercept ends'));
     for (const connection of [...this.#callers.keys()]) resetConnection(connection);
     this.#agent.destroy();
     this.#upgradeAgent.destroy();
@@ -201,7 +202,7 @@ export class HttpProxy {
     const startedAt = performance.now();
     const result: ExchangeResult = { status: 0, bytesUp: 0, bytesDown: 0 };
     const target = { ...this.#options.target, agent: this.#upgradeAgent };
-    const relayed = relayUpgrade(request, connection, head, target, this.#abort.signal, {
+    const watcher: UpgradeWatcher = {
       onSwitched: () => {
         caller.upgrade = 'made';
         this.#record(request, startedAt, { ...result, status: 101 });
@@ -214,8 +215,8 @@ export class HttpProxy {
         sendBadGateway(request, response, failure);
       },
       onLeft: () => this.#record(request, startedAt, { ...result, error: 'the caller left' }),
-    });
-    this.#tasks.add(relayed);
+    };
+    this.#tasks.add(this.#upgrades.run((signal) => relayUpgrade(request, connection, head, target, signal, watcher)));
   }
 
   #refuse(connection: Duplex, status: string): void {

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { AbortGroup } from '../../src/abort-group.ts';
 import type { Log } from '../../src/log.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
 import { splice } from '../../src/net/splice.ts';
@@ -33,7 +34,7 @@ export class ToProcess {
   readonly #options: ToProcessOptions;
   readonly #splices = new Set<Splice>();
   readonly #tasks = new TaskGroup();
-  readonly #abort = new AbortController();
+  readonly #connections = new AbortGroup();
   #listened = false;
 
   constructor(options: ToProcessOptions) {
@@ -46,10 +47,10 @@ export class ToProcess {
 
   /** Takes a stream the agent opened; refuses it (the app answers) when the process cannot be reached. */
   take(stream: MuxStream): void {
-    this.#tasks.add(this.#serve(stream));
+    this.#tasks.add(this.#connections.run((signal) => this.#serve(stream, signal)));
   }
 
-  async #serve(stream: MuxStream): Promise<void> {
+  async #serve(stream: MuxStream, signal: AbortSignal): Promise<void> {
     stream.on('error', () => {}); // told by splice, or the caller is gone before the process was reached
     const socket = await this.#dial(stream);
     if (socket === undefined) {
@@ -65,7 +66,7 @@ export class ToProcess {
     const entry: Splice = { stream, socket, bytes: 0, quietSince: Date.now() };
     this.#splices.add(entry);
     try {
-      await splice(stream, socket, this.#abort.signal);
+      await splice(stream, socket, signal);
     } catch (error) {
       this.#options.log.debug('connection ended early', { reason: String(error) });
     } finally {
@@ -83,7 +84,7 @@ export class ToProcess {
         this.#listened = true;
         return socket;
       }
-      if (Date.now() >= giveUpAt || stream.destroyed || this.#abort.signal.aborted) return undefined;
+      if (Date.now() >= giveUpAt || stream.destroyed || this.#connections.aborted) return undefined;
       await delay(RESTART_POLL_MS);
     }
   }
@@ -110,7 +111,7 @@ export class ToProcess {
 
   /** Resets what is open and waits until it is gone. */
   async close(): Promise<void> {
-    this.#abort.abort(new Error('session ended'));
+    this.#connections.abort(new Error('session ended'));
     await this.#tasks.close();
   }
 }

@@ -1,4 +1,4 @@
-import { addAbortListener, setMaxListeners } from 'node:events';
+import { addAbortListener } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { confirmEnd } from './confirm-end.ts';
 import { isFailedReset } from './failed-reset.ts';
@@ -10,10 +10,10 @@ export type Resettable = Duplex & { resetAndDestroy(): unknown };
  * Joins two half-open duplexes until both directions have ended. A failure of one is a reset of the other: a plain
  * destroy() would send a FIN, and a reply cut short would look complete. By hand: stream.pipeline() costs a third of the
  * requests per second (LIBRARIES.md, http-proxy table) and passes a reset on as an end (confirm-end.ts).
+ * @param signal the connection's own (AbortGroup): one for all would cost more with each that is open
  * @throws what failed first; the signal's reason when aborted. Both are destroyed by then
  */
 export async function splice(a: Resettable, b: Resettable, signal: AbortSignal): Promise<void> {
-  setMaxListeners(0, signal); // one for each open connection is no leak: Node would warn on the user's terminal from the 11th on
   let failure: unknown;
   const resetBoth = (reason: unknown): void => {
     failure ??= reason;

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { AbortGroup } from '../../../src/abort-group.ts';
 import { InterceptorError, systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { closeAfterFailedReset } from '../../../src/net/failed-reset.ts';
@@ -44,18 +45,18 @@ export function parseToPod(text: string): ToPodPort {
  * @throws InterceptorError USAGE_BAD_PORT where one is taken; then none listens
  */
 export async function listenToPod(ports: readonly ToPodPort[], way: AgentWay, log: Log): Promise<ToPod> {
-  const abort = new AbortController();
+  const connections = new AbortGroup();
   const tasks = new TaskGroup();
   const servers: Server[] = [];
   const close = async (): Promise<void> => {
-    abort.abort(new Error('session ended'));
+    connections.abort(new Error('session ended'));
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
     await tasks.close();
   };
-  const serve = async (socket: Socket, podPort: number): Promise<void> => {
+  const serve = async (socket: Socket, podPort: number, signal: AbortSignal): Promise<void> => {
     try {
-      const pod = await dialPodLocalhost(way, podPort, AbortSignal.any([abort.signal, whenClosed(socket)]));
-      await splice(socket, pod, abort.signal);
+      const pod = await dialPodLocalhost(way, podPort, AbortSignal.any([signal, whenClosed(socket)]));
+      await splice(socket, pod, signal);
     } catch (error) {
       socket.resetAndDestroy(); // a refusal in the pod comes late here: the connection was accepted already
       log.debug('connection to the pod ended early', { podPort, reason: String(error) });
@@ -65,7 +66,7 @@ export async function listenToPod(ports: readonly ToPodPort[], way: AgentWay, lo
     for (const { laptopPort, podPort } of ports) {
       const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
         closeAfterFailedReset(socket); // other errors are told by splice, or it is gone before the pod was reached
-        tasks.add(serve(socket, podPort));
+        tasks.add(connections.run((signal) => serve(socket, podPort, signal)));
       });
       server.maxConnections = MAX_CONNECTIONS;
       await listen(server, laptopPort, podPort);

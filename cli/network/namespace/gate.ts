@@ -1,4 +1,5 @@
 import type { Server, Socket } from 'node:net';
+import { AbortGroup } from '../../../src/abort-group.ts';
 import { systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { splice } from '../../../src/net/splice.ts';
@@ -20,11 +21,7 @@ export class Gate {
   readonly #refuses: (address: string, port: number) => boolean;
   readonly #dialling = new Set<string>();
   readonly #dialled = new Map<string, { stream: Outgoing; timer: NodeJS.Timeout }>();
-  /**
-   * One for each connection: adding a listener to a signal takes as long as it has listeners (Node's EventTarget is a list),
-   * and a way out may leave one behind.
-   */
-  readonly #stops = new Set<AbortController>();
+  readonly #connections = new AbortGroup();
 
   /**
    * @param answer the helper sends the SYN on, or the error to the command
@@ -64,9 +61,8 @@ export class Gate {
 
   async #dial(key: string, address: string, port: number): Promise<void> {
     this.#dialling.add(key);
-    const stop = this.#newStop();
     try {
-      const stream = await this.#egress.dialTcp(address, port, stop.signal);
+      const stream = await this.#connections.run((signal) => this.#egress.dialTcp(address, port, signal));
       stream.on('error', () => {}); // until it is joined
       const timer = setTimeout(() => {
         this.#dialled.delete(key);
@@ -80,7 +76,6 @@ export class Gate {
       this.#answer(key, verdict);
     } finally {
       this.#dialling.delete(key);
-      this.#stops.delete(stop);
     }
   }
 
@@ -96,21 +91,12 @@ export class Gate {
     this.#dialled.delete(key);
     clearTimeout(found.timer);
     socket.setNoDelay(true);
-    const stop = this.#newStop();
-    splice(socket, found.stream, stop.signal)
-      .catch(() => {}) // one end was reset, and so was the other
-      .finally(() => this.#stops.delete(stop));
-  }
-
-  #newStop(): AbortController {
-    const stop = new AbortController();
-    this.#stops.add(stop);
-    return stop;
+    this.#connections.run((signal) => splice(socket, found.stream, signal)).catch(() => {}); // one end was reset, and so was the other
   }
 
   /** Resets what is open and stops what is being dialled. */
   close(): void {
-    for (const stop of this.#stops) stop.abort(new Error('the session has ended'));
+    this.#connections.abort(new Error('the session has ended'));
     for (const { stream, timer } of this.#dialled.values()) {
       clearTimeout(timer);
       stream.resetAndDestroy();

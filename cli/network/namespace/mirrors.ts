@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { AbortGroup } from '../../../src/abort-group.ts';
 import { systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { splice } from '../../../src/net/splice.ts';
@@ -50,7 +51,7 @@ export class Mirrors {
   readonly #mirrors = new Map<string, Mirror>();
   readonly #taken = new Set<string>();
   #listening: ReadonlySet<number> = new Set();
-  readonly #stop = new AbortController();
+  readonly #connections = new AbortGroup();
   #timer: NodeJS.Timeout | undefined;
   #quietPolls = 0;
   #polling: Promise<void> = Promise.resolve();
@@ -80,7 +81,7 @@ export class Mirrors {
 
   /** Closes all mirrors and the connections through them. */
   async close(): Promise<void> {
-    this.#stop.abort(new Error('the session has ended'));
+    this.#connections.abort(new Error('the session has ended'));
     clearTimeout(this.#timer);
     await this.#polling;
     for (const mirror of this.#mirrors.values()) mirror.close();
@@ -97,7 +98,7 @@ export class Mirrors {
   async #poll(): Promise<void> {
     const changed = await this.#compare().catch(() => false); // ENOENT: the helper has ended; close() comes
     this.#quietPolls = changed ? 0 : this.#quietPolls + 1;
-    if (!this.#stop.signal.aborted) this.#next();
+    if (!this.#connections.aborted) this.#next();
   }
 
   async #compare(): Promise<boolean> {
@@ -150,7 +151,7 @@ export class Mirrors {
         kind === 'udp'
           ? await UdpMirror.open(inside, outside, port, this.#options.inject)
           : await this.#openTcp(inside, outside, port);
-      if (this.#stop.signal.aborted) mirror.close();
+      if (this.#connections.aborted) mirror.close();
       else this.#mirrors.set(key, mirror);
       this.#options.log.debug('port mirrored', { kind, address: outside, port });
       return true;
@@ -163,16 +164,18 @@ export class Mirrors {
 
   async #openTcp(inside: string, outside: string, port: number): Promise<Mirror> {
     const server = createServer({ allowHalfOpen: true, noDelay: true });
-    server.on('connection', (socket) => void this.#join(socket, inside, port));
+    server.on('connection', (socket) => {
+      void this.#connections.run((signal) => this.#join(socket, inside, port, signal));
+    });
     await listen(server, outside, port);
     server.on('error', () => {}); // EMFILE on accept: that connection waits
     return { outside, port, close: () => server.close() };
   }
 
-  async #join(socket: Socket, inside: string, port: number): Promise<void> {
+  async #join(socket: Socket, inside: string, port: number, signal: AbortSignal): Promise<void> {
     socket.on('error', () => {}); // until it is joined
     try {
-      await splice(socket, await this.#options.connect(inside, port), this.#stop.signal);
+      await splice(socket, await this.#options.connect(inside, port), signal);
     } catch {
       socket.resetAndDestroy(); // nobody listens any more, or a peer has reset
     }

@@ -80,7 +80,7 @@ export async function serveControl(socket: Socket, context: ProxyContext): Promi
     goOn();
   });
   socket.once('end', () => socket.end());
-  await untilClosed(socket, context.signal);
+  await untilClosed(socket, context);
   for (const relay of relays.values()) relay.close();
 }
 

@@ -1,5 +1,6 @@
 import { addAbortListener } from 'node:events';
 import type { Socket } from 'node:net';
+import type { AbortGroup } from '../../../src/abort-group.ts';
 import type { Log } from '../../../src/log.ts';
 import { splice } from '../../../src/net/splice.ts';
 import type { Egress, Outgoing, Resolver } from '../types.ts';
@@ -17,7 +18,7 @@ export interface ProxyContext {
   readonly openRelay: (clientPort: number | undefined) => Promise<UdpRelay | undefined>;
   readonly log: Log;
   /** Aborted when the proxy closes. */
-  readonly signal: AbortSignal;
+  readonly connections: AbortGroup;
 }
 
 /**
@@ -30,7 +31,9 @@ export async function dialFor(client: Socket, context: ProxyContext, host: strin
   client.once('close', onClose);
   if (client.destroyed) onClose();
   try {
-    return await context.egress.dialTcp(host, port, AbortSignal.any([context.signal, gone.signal]));
+    return await context.connections.run((signal) =>
+      context.egress.dialTcp(host, port, AbortSignal.any([signal, gone.signal])),
+    );
   } finally {
     client.off('close', onClose);
   }
@@ -39,16 +42,18 @@ export async function dialFor(client: Socket, context: ProxyContext, host: strin
 /** Joins both until they have ended; failures are the peers' to see. */
 export async function join(client: Socket, outgoing: Outgoing, context: ProxyContext): Promise<void> {
   try {
-    await splice(client, outgoing, context.signal);
+    await context.connections.run((signal) => splice(client, outgoing, signal));
   } catch (error) {
     context.log.debug('connection ended early', { reason: String(error) });
   }
 }
 
-/** Resolves when the socket is closed, which an abort brings about. */
-export async function untilClosed(socket: Socket, signal: AbortSignal): Promise<void> {
-  using _ = addAbortListener(signal, () => socket.destroy());
-  if (!socket.closed) await new Promise<void>((resolve) => socket.once('close', () => resolve()));
+/** Resolves when the socket is closed, which the proxy's end brings about. */
+export async function untilClosed(socket: Socket, { connections }: ProxyContext): Promise<void> {
+  await connections.run(async (signal) => {
+    using _ = addAbortListener(signal, () => socket.destroy());
+    if (!socket.closed) await new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  });
 }
 
 /** Says a last word and closes, whether or not the client does. */

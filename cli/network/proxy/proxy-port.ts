@@ -1,6 +1,7 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
+import { AbortGroup } from '../../../src/abort-group.ts';
 import type { Log } from '../../../src/log.ts';
 import { closeAfterFailedReset } from '../../../src/net/failed-reset.ts';
 import { TaskGroup } from '../../../src/task-group.ts';
@@ -46,7 +47,6 @@ export class ProxyPort {
   readonly #http: HttpForward;
   readonly #dns: TcpClients;
   readonly #tasks = new TaskGroup();
-  readonly #abort: AbortController;
   readonly #sockets = new Set<Socket>();
   #dnsInFlight = 0;
   #closing: Promise<void> | undefined;
@@ -55,7 +55,6 @@ export class ProxyPort {
     this.#server = server;
     this.#udp = udp;
     this.port = port;
-    this.#abort = new AbortController();
     let relays = 0;
     this.#context = {
       egress: options.egress,
@@ -63,7 +62,7 @@ export class ProxyPort {
       access: new Access(options.credentials, options.uids ?? ownUids()),
       tickets: new Tickets(),
       log: options.log,
-      signal: this.#abort.signal,
+      connections: new AbortGroup(),
       openRelay: async (clientPort) => {
         if (relays >= MAX_UDP_RELAYS) return undefined;
         relays += 1;
@@ -115,7 +114,7 @@ export class ProxyPort {
 
   async #close(): Promise<void> {
     const closed = [...this.#sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
-    this.#abort.abort(new Error('session ended'));
+    this.#context.connections.abort(new Error('session ended'));
     this.#context.tickets.close();
     this.#http.close();
     for (const socket of this.#sockets) socket.destroy();

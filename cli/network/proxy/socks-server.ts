@@ -139,7 +139,7 @@ async function associate(socket: Socket, context: ProxyContext, port: number): P
     socket.write(socks5Answer(SOCKS5_REPLY.succeeded, { host: '127.0.0.1', port: relay.port }));
     socket.resume(); // nothing is said there any more
     socket.once('end', () => socket.end());
-    await untilClosed(socket, context.signal);
+    await untilClosed(socket, context);
   } finally {
     relay.close();
   }

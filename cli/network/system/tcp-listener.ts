@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { AbortGroup } from '../../../src/abort-group.ts';
 import { errorText } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { splice } from '../../../src/net/splice.ts';
@@ -28,25 +29,27 @@ export interface ListenOptions {
  */
 export async function listenTcp({ address, port, host, egress, log }: ListenOptions): Promise<Listener> {
   const tasks = new TaskGroup();
-  const ended = new AbortController();
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => tasks.add(serve(socket)));
+  const connections = new AbortGroup();
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    tasks.add(connections.run((signal) => serve(socket, signal)));
+  });
   const listener: Listener = {
     host,
     close: async () => {
-      ended.abort(new Error('the Service is gone'));
+      connections.abort(new Error('the Service is gone'));
       await closed(server);
       await tasks.close();
     },
   };
 
-  const serve = async (socket: Socket): Promise<void> => {
+  const serve = async (socket: Socket, ended: AbortSignal): Promise<void> => {
     socket.on('error', () => {}); // splice tells, or the client left before the pod was reached
     try {
       const gone = new AbortController();
       socket.once('close', () => gone.abort(new Error('the client left')));
-      const signal = AbortSignal.any([ended.signal, gone.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
+      const signal = AbortSignal.any([ended, gone.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]);
       const outgoing = await egress.dialTcp(listener.host, port, signal);
-      await splice(socket, outgoing, ended.signal);
+      await splice(socket, outgoing, ended);
     } catch (error) {
       socket.resetAndDestroy();
       log.debug('connection ended early', { to: `${listener.host}:${port}`, reason: errorText(error) });
