@@ -39,8 +39,8 @@ export interface RolloutOptions {
 export const DEFAULT_ROLLOUT_DEADLINE_MS = 10 * 60_000;
 /** Room may come by itself (another pod leaves, a node is added); after this it is called a failure. */
 export const UNSCHEDULABLE_FAILS_AFTER_MS = 60_000;
-/** A restore waits this long for pods that were told to end: a node's proxy may send callers to them for a second and more. */
-export const LEAVING_MS = 5_000;
+/** A restore waits at most this long for pods that were told to end: a node's proxy may send callers to them for a second and more. */
+export const LEAVING_MS = 2_000;
 const TICK_MS = 1_000;
 
 type KubeEvent = KubeObject & EventView;
@@ -71,6 +71,7 @@ class RolloutWait {
   readonly #deleted = new Set<string>();
   /** When the rollout was first seen to be complete. */
   #doneMs: number | undefined;
+  #leavingTimer: NodeJS.Timeout | undefined;
   readonly #tasks = new TaskGroup();
   readonly #ended = new AbortController();
   /** Set by the watches; the rollout is judged only on complete lists. */
@@ -127,6 +128,7 @@ class RolloutWait {
     } finally {
       clearInterval(tick);
       clearTimeout(deadline);
+      clearTimeout(this.#leavingTimer);
       outer?.removeEventListener('abort', onAbort);
       this.#ended.abort();
       await this.#tasks.close();
@@ -199,9 +201,12 @@ class RolloutWait {
 
   /** Of a restore: the pods to wait for although the rollout is complete, so that its end means that callers reach new pods only. */
   #leaving({ leaving }: RolloutView): readonly Pod[] {
-    const now = performance.now();
-    this.#doneMs ??= now;
-    return this.#state.restoring && now - this.#doneMs < LEAVING_MS ? leaving : [];
+    if (!this.#state.restoring) return [];
+    this.#doneMs ??= performance.now();
+    const leftMs = this.#doneMs + LEAVING_MS - performance.now();
+    if (leftMs <= 0) return [];
+    this.#leavingTimer ??= setTimeout(() => this.#judge(), leftMs + 1);
+    return leaving;
   }
 
   #report({ updatedReady, wanted, waitingFor }: RolloutView): void {
