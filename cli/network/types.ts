@@ -1,4 +1,5 @@
 // What the parts of cli/network share: how the process reaches what the app reaches (DESIGN section 6).
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /** A connection out of the pod or out of the laptop: half-open, and able to tell its peer of a failure. */
@@ -59,11 +60,23 @@ export interface Resolver {
   originOf(address: string): 'cluster' | 'laptop' | undefined;
 }
 
+/** The TCP ports of a command whose loopback device is not the laptop's. */
+export interface InnerPorts {
+  /** Whether the command listens on 127.0.0.1 or ::1 there, or on all addresses; at most a quarter of a second old. */
+  listensOn(port: number): boolean;
+  /** @throws Error with the code of connect(2) */
+  connect(port: number): Promise<Socket>;
+  /** Whether what listens at this address of the laptop is ours, and leads inside. */
+  mirrors(address: string, port: number): boolean;
+}
+
 /** How the command gets to be inside: what is added to its environment and in front of its argv. */
 export interface Inside {
   readonly mode: 'namespace' | 'proxy' | 'none';
   /** Set over the pod's variables, under the user's `--env`. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Undefined: the command listens on the laptop. */
+  readonly ports?: InnerPorts;
   /**
    * The argv that runs `argv` inside, in `cwd`, by exec (the pid stays the command's).
    * @throws InterceptorError COMMAND_NOT_FOUND
