@@ -9,6 +9,7 @@ import { choosePorts, parsePortOption } from '../kube/ports.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
 import { isDetachedChild, runDetached } from '../session/detach.ts';
 import { parseToOption } from '../session/listening.ts';
+import { givesOwnPorts, type NetworkOptions } from '../session/network.ts';
 import { ProcessPort } from '../session/process-port.ts';
 import { runSession } from '../session/run-session.ts';
 import { Traffic } from '../session/traffic.ts';
@@ -69,7 +70,7 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     listenTimeoutMs: hasCommand ? listenTimeoutMs : undefined,
     report,
   });
-  if (hasCommand) for (const port of traffic.ports) await port.requireFree();
+  if (hasCommand) await requireFree(traffic.ports, checked.process.network);
   const ports = traffic.ports.map((port) => port.describe);
   const service = found.service.metadata.name;
   const workload = workloadText(host.ref);
@@ -89,6 +90,15 @@ export async function intercept(targetText: string, options: InterceptOptions): 
       keepAgent: options.keepAgent === true,
     },
   );
+}
+
+/** A first look, before anything is changed; where the command gets ports of its own, somebody may have the laptop's. */
+async function requireFree(ports: readonly ProcessPort[], network: NetworkOptions | undefined): Promise<void> {
+  try {
+    for (const port of ports) await port.requireFree();
+  } catch (taken) {
+    if (!(await givesOwnPorts(network))) throw taken;
+  }
 }
 
 function checkTogether(options: InterceptOptions): void {

@@ -5,6 +5,7 @@ import { AbortGroup } from '../../src/abort-group.ts';
 import { systemErrorCode } from '../../src/errors.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import { gatewayFailure } from './bad-gateway-page.ts';
+import { type Dial, dialAddress } from './dial.ts';
 import { endConnection, resetConnection } from './http-answer.ts';
 import { type ExchangeResult, MAX_HEAD_BYTES, passRequest, sendBadGateway } from './http-exchange.ts';
 import { pathForRecord, requestFault } from './http-headers.ts';
@@ -33,6 +34,8 @@ export interface RequestRecord {
 export interface HttpProxyOptions {
   /** Where the process listens. */
   readonly target: { host: string; port: number };
+  /** How it is reached, when not by a connection to there. */
+  readonly dial?: Dial;
   readonly onRequest?: (record: RequestRecord) => void;
   /** How long a request waits for a process that does not listen just now. */
   readonly holdMs: number;
@@ -65,9 +68,10 @@ export class HttpProxy {
 
   constructor(options: HttpProxyOptions) {
     this.#options = options;
-    const { target, holdMs } = options;
-    this.#agent = new ProcessAgent(target, holdMs, { keepAlive: true, scheduling: 'lifo' });
-    this.#upgradeAgent = new ProcessAgent(target, holdMs, { keepAlive: false });
+    const { target, holdMs, dial = dialAddress(target) } = options;
+    const place = { ...target, dial };
+    this.#agent = new ProcessAgent(place, holdMs, { keepAlive: true, scheduling: 'lifo' });
+    this.#upgradeAgent = new ProcessAgent(place, holdMs, { keepAlive: false });
     // toProxy: without it http-proxy calls url.parse on what a stranger wrote, which can throw.
     this.#proxy = httpProxy.createProxyServer({ selfHandleResponse: true, toProxy: true });
     this.#proxy.on('error', () => {}); // told to each request's own callback; without a listener http-proxy throws

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { InterceptorError } from '../../src/errors.ts';
-import { pause } from './backoff.ts';
 
 /** Where the process listens: 127.0.0.1 unless `--to` says otherwise. */
 export interface ProcessAddress {
@@ -9,7 +8,6 @@ export interface ProcessAddress {
   readonly port: number;
 }
 
-const POLL_MS = 50;
 const CONNECT_TIMEOUT_MS = 1_000;
 
 /**
@@ -22,14 +20,6 @@ export async function isListening(address: ProcessAddress): Promise<boolean> {
     if (listeners !== undefined) return listeners.some(({ port }) => port === address.port);
   }
   return await accepts(address);
-}
-
-/** Waits until something listens there. Polls: neither Linux nor macOS tells an unprivileged process of new listeners. */
-export async function untilListening(address: ProcessAddress, signal: AbortSignal): Promise<void> {
-  while (!(await isListening(address))) {
-    if (signal.aborted) throw signal.reason;
-    await pause(POLL_MS, signal);
-  }
 }
 
 /** A socket in state LISTEN. */

@@ -89,6 +89,12 @@ export async function startNetwork(options: NetworkStart): Promise<Network> {
   }
 }
 
+/** Whether a command will have ports of its own: then the laptop's may be taken. Tries it, in about 70 ms. */
+export async function givesOwnPorts(network: Pick<NetworkOptions, 'mode'> | undefined): Promise<boolean> {
+  const may = network?.mode === 'auto' || network?.mode === 'namespace';
+  return may && (await probeNamespace()).works;
+}
+
 /** Namespace mode where it works, else proxy mode; the one that was asked for must work. */
 async function goInside(options: NetworkStart, opened: Opened): Promise<Pick<Network, 'inside' | 'status'>> {
   if (options.mode === 'system') return await bySystem(options, opened);
@@ -117,10 +123,12 @@ async function byNamespace(
     resolver,
     mounts,
     log,
-    onPortTaken: (address, port) =>
+    onPortTaken: (address, port, code) => {
+      const why = code === 'EACCES' ? 'needs more rights than you have' : 'somebody else has';
       warn(
-        `the command listens on ${address}:${port}, which somebody else has on this laptop: it is not reachable here`,
-      ),
+        `the command listens on ${address}:${port}, which ${why} on this laptop: other programs here do not reach it`,
+      );
+    },
   });
   let closing = false;
   opened.add(() => {

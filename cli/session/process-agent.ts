@@ -1,7 +1,8 @@
 import { Agent, type AgentOptions, type ClientRequestArgs } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { systemErrorCode } from '../../src/errors.ts';
+import type { Dial } from './dial.ts';
 
 /** How often a process that does not listen is dialled while a request waits for it. */
 const HOLD_POLL_MS = 50;
@@ -28,14 +29,16 @@ export class ProcessAgent extends Agent {
   readonly #holdMs: number;
   readonly #host: string;
   readonly #port: number;
+  readonly #dial: Dial;
   readonly #freeSince = new WeakMap<Duplex, number>();
   /** Ends one dial, waiting or under way. */
   readonly #dials = new Set<() => void>();
 
-  constructor(target: { host: string; port: number }, holdMs: number, options: AgentOptions) {
+  constructor(target: { host: string; port: number; dial: Dial }, holdMs: number, options: AgentOptions) {
     super(options);
     this.#host = target.host;
     this.#port = target.port;
+    this.#dial = target.dial;
     this.#holdMs = holdMs;
     this.on('free', (socket: Duplex) => this.#freeSince.set(socket, performance.now()));
   }
@@ -51,36 +54,33 @@ export class ProcessAgent extends Agent {
       (callback as (error: Error | null, socket?: Socket) => void)(error, socket);
     };
     let timer: NodeJS.Timeout | undefined;
-    let dialling: Socket | undefined;
+    let dialling = new AbortController();
     const cancel = (): void => {
       clearTimeout(timer);
-      dialling
-        ?.removeAllListeners('error')
-        .on('error', () => {})
-        .destroy();
       done(this.#unreachable(new Error('no longer wanted')));
+      dialling.abort(new Error('no longer wanted'));
     };
     const attempt = (): void => {
       if (options.isGone?.() === true) {
         cancel();
         return;
       }
-      const allowHalfOpen = options.halfOpen === true;
-      const socket = connect({ host: this.#host, port: this.#port, noDelay: true, keepAlive: true, allowHalfOpen });
-      dialling = socket;
+      const own = new AbortController();
+      dialling = own;
       const remainingMs = Math.max(giveUpAt - performance.now(), HOLD_POLL_MS);
-      timer = setTimeout(() => socket.destroy(new Error('no answer to connect')), remainingMs);
+      timer = setTimeout(() => own.abort(new Error('no answer to connect')), remainingMs);
+      const connected = (socket: Socket): void => {
+        clearTimeout(timer);
+        if (this.#dials.has(cancel)) done(null, socket);
+        else socket.destroy();
+      };
       const failed = (cause: Error): void => {
         clearTimeout(timer);
+        if (!this.#dials.has(cancel)) return; // cancelled
         if (performance.now() + HOLD_POLL_MS <= giveUpAt) timer = setTimeout(attempt, HOLD_POLL_MS);
         else done(this.#unreachable(cause));
       };
-      socket.once('error', failed);
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        socket.off('error', failed);
-        done(null, socket);
-      });
+      this.#dial({ halfOpen: options.halfOpen === true, signal: own.signal }).then(connected, failed);
     };
     this.#dials.add(cancel);
     attempt();

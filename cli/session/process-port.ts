@@ -1,15 +1,17 @@
 import type { Log } from '../../src/log.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
 import type { PortChoice } from '../kube/ports.ts';
+import type { InnerPorts } from '../network/types.ts';
 import type { PortReport, Report } from '../ui/events.ts';
 import { pause } from './backoff.ts';
 import { HttpProxy } from './http-proxy.ts';
-import { isListening, untilListening } from './listening.ts';
-import { requireFreePort } from './port-in-use.ts';
+import { ProcessPlace } from './process-place.ts';
 import type { PortStatus } from './status.ts';
 import { RESTART_HOLD_MS, ToProcess } from './to-process.ts';
 
 const WATCH_MS = 250;
+/** Neither Linux nor macOS tells an unprivileged process of new listeners. */
+const LISTENING_POLL_MS = 50;
 
 export interface ProcessPortOptions {
   readonly choice: PortChoice;
@@ -26,8 +28,7 @@ export interface ProcessPortOptions {
 export class ProcessPort {
   readonly choice: PortChoice;
   readonly #options: ProcessPortOptions;
-  readonly #hosts: readonly string[];
-  readonly #port: number;
+  readonly #place: ProcessPlace;
   readonly #bytes: ToProcess;
   readonly #http: HttpProxy | undefined;
   #routedTo: 'laptop' | 'app' = 'app';
@@ -37,19 +38,15 @@ export class ProcessPort {
   constructor(options: ProcessPortOptions) {
     this.#options = options;
     this.choice = options.choice;
-    // Programs that listen on "localhost" get ::1 alone on many systems.
-    this.#hosts =
-      options.to === undefined || options.to.host === 'localhost' ? ['127.0.0.1', '::1'] : [options.to.host];
-    this.#port = options.to?.port ?? options.choice.localPort;
+    this.#place = new ProcessPlace(options.choice.localPort, options.to);
     const onRefused = (): void => this.#wake?.();
-    this.#bytes = new ToProcess({ hosts: this.#hosts, port: this.#port, log: options.log, onRefused });
+    this.#bytes = new ToProcess({ dial: this.#place.dial, log: options.log, onRefused });
     this.#http = options.http ? this.#createHttpProxy() : undefined;
   }
 
   /** `127.0.0.1:3000`, for people and events. */
   get address(): string {
-    const [host = '127.0.0.1'] = this.#hosts;
-    return host.includes(':') ? `[${host}]:${this.#port}` : `${host}:${this.#port}`;
+    return this.#place.text;
   }
 
   get describe(): PortReport {
@@ -73,8 +70,7 @@ export class ProcessPort {
 
   /** Whether anything listens now. */
   async isListening(): Promise<boolean> {
-    for (const host of this.#hosts) if (await isListening({ host, port: this.#port })) return true;
-    return false;
+    return await this.#place.isListening();
   }
 
   /**
@@ -82,13 +78,16 @@ export class ProcessPort {
    * @throws InterceptorError USAGE_BAD_PORT
    */
   async requireFree(): Promise<void> {
-    if (this.#options.to === undefined) await requireFreePort(this.#port, this.#hosts);
+    await this.#place.requireFree();
   }
 
-  /** Resolves when something listens. */
-  async untilListening(signal: AbortSignal): Promise<void> {
-    const [host = '127.0.0.1'] = this.#hosts;
-    await untilListening({ host, port: this.#port }, signal);
+  /**
+   * A command is about to start.
+   * @param inner where it has ports of its own: the laptop's may then be taken
+   * @throws InterceptorError USAGE_BAD_PORT
+   */
+  async prepare(inner: InnerPorts | undefined): Promise<void> {
+    await this.#place.prepare(inner);
   }
 
   /** Keeps the route true until the signal: laptop while something listens, app when it has not for RESTART_HOLD_MS. `expected`: a command was started that should listen soon. */
@@ -109,7 +108,7 @@ export class ProcessPort {
       if (expected) this.#options.report({ event: 'waiting', for: `the command to listen on ${this.address}` });
       else this.#options.report({ event: 'not-listening', address: this.address });
       expected = false;
-      await this.untilListening(signal).catch(() => {}); // aborted: the loop ends
+      while (!signal.aborted && !(await this.isListening())) await pause(LISTENING_POLL_MS, signal);
     }
   }
 
@@ -150,9 +149,10 @@ export class ProcessPort {
 
   #createHttpProxy(): HttpProxy {
     const { report } = this.#options;
-    const [host = '127.0.0.1'] = this.#hosts;
+    const { host, port, dial } = this.#place;
     return new HttpProxy({
-      target: { host, port: this.#port },
+      target: { host, port },
+      dial,
       holdMs: RESTART_HOLD_MS,
       onRequest: ({ method, path, status, ms }) => report({ event: 'request', method, path, status, ms }),
     });

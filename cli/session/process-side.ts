@@ -2,6 +2,7 @@ import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { SessionIdentity } from '../../src/protocol/control.ts';
 import type { KubeClient } from '../kube/client.ts';
+import type { InnerPorts } from '../network/types.ts';
 import type { Report } from '../ui/events.ts';
 import { clearPassingLine } from '../ui/passing-line.ts';
 import type { AgentTunnel } from './agent-tunnel.ts';
@@ -34,6 +35,8 @@ export interface ProcessSideOptions {
   readonly report: Report;
   readonly log: Log;
 }
+
+export type BeforeCommand = (inner: InnerPorts | undefined) => Promise<void>;
 
 /** The session that the process belongs to. */
 export interface ProcessContext {
@@ -88,16 +91,16 @@ export class ProcessSide {
    * Starts all of it, the command last. What has been started when this throws, or when leaving is asked, is for end() and
    * close() to end.
    * @param tunnel any that is up
-   * @param beforeCommand the last look before the command is started
+   * @param beforeCommand the last look before the command is started; gets its ports where they are its own
    * @throws InterceptorError COMMAND_NOT_FOUND, USAGE_BAD_*; the signal's reason
    */
-  async start(agents: Agents, tunnel: AgentTunnel, beforeCommand: () => Promise<void>): Promise<void> {
+  async start(agents: Agents, tunnel: AgentTunnel, beforeCommand: BeforeCommand): Promise<void> {
     const starting = this.#start(agents, tunnel, beforeCommand);
     this.#starting = starting.catch(() => {}); // told to the caller
     await starting;
   }
 
-  async #start(agents: Agents, tunnel: AgentTunnel, beforeCommand: () => Promise<void>): Promise<void> {
+  async #start(agents: Agents, tunnel: AgentTunnel, beforeCommand: BeforeCommand): Promise<void> {
     const { command, env, envFile, identity, report } = this.#options;
     const { signal } = this.#leaving;
     const [{ variables }] = await Promise.all([
@@ -114,7 +117,7 @@ export class ProcessSide {
         ...env,
       });
     if (command === undefined || this.#leaving.isAsked) return;
-    await beforeCommand();
+    await beforeCommand(inside?.ports);
     const argv = inside?.wrap(command, process.cwd()) ?? command;
     const environment = commandEnvironment({
       laptop: process.env,

@@ -112,8 +112,8 @@ export class Session {
     };
     const covered = host.untilUp(signal, wait).then(() => this.#untilCovered(agents));
     const commanded = agents.untilConnected(signal).then((tunnel) =>
-      this.#process.start(agents, tunnel, async () => {
-        for (const port of traffic?.ports ?? []) await port.requireFree(); // taken since the first look
+      this.#process.start(agents, tunnel, async (inner) => {
+        for (const port of traffic?.ports ?? []) await port.prepare(inner);
       }),
     );
     await Promise.all([covered, commanded]);

@@ -1,10 +1,11 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AbortGroup } from '../../src/abort-group.ts';
 import type { Log } from '../../src/log.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
 import { splice } from '../../src/net/splice.ts';
 import { TaskGroup } from '../../src/task-group.ts';
+import type { Dial } from './dial.ts';
 
 /** How long a caller waits for a process that listened before and does not now: a watcher restarting it. */
 export const RESTART_HOLD_MS = 2_000;
@@ -14,9 +15,7 @@ const IDLE_MS = 500;
 const DRAIN_POLL_MS = 100;
 
 export interface ToProcessOptions {
-  /** Tried in order; 127.0.0.1 and ::1 unless `--to` names another. */
-  readonly hosts: readonly string[];
-  readonly port: number;
+  readonly dial: Dial;
   readonly log: Log;
   /** The process was found not listening: the agents should hand new connections to the app. */
   readonly onRefused: () => void;
@@ -52,7 +51,7 @@ export class ToProcess {
 
   async #serve(stream: MuxStream, signal: AbortSignal): Promise<void> {
     stream.on('error', () => {}); // told by splice, or the caller is gone before the process was reached
-    const socket = await this.#dial(stream);
+    const socket = await this.#dial(stream, signal);
     if (socket === undefined) {
       stream.refuse('refused');
       this.#options.onRefused();
@@ -75,16 +74,16 @@ export class ToProcess {
   }
 
   /** @returns the socket, or undefined when nothing listens there (any more) */
-  async #dial(stream: MuxStream): Promise<Socket | undefined> {
+  async #dial(stream: MuxStream, signal: AbortSignal): Promise<Socket | undefined> {
     const giveUpAt = Date.now() + (this.#listened ? RESTART_HOLD_MS : 0);
     for (;;) {
-      for (const host of this.#options.hosts) {
-        const socket = await dialOnce(host, this.#options.port);
-        if (socket === undefined) continue;
+      try {
+        const socket = await this.#options.dial({ halfOpen: true, signal });
         this.#listened = true;
         return socket;
+      } catch {
+        if (Date.now() >= giveUpAt || stream.destroyed || signal.aborted) return undefined; // refused
       }
-      if (Date.now() >= giveUpAt || stream.destroyed || this.#connections.aborted) return undefined;
       await delay(RESTART_POLL_MS);
     }
   }
@@ -114,21 +113,4 @@ export class ToProcess {
     this.#connections.abort(new Error('session ended'));
     await this.#tasks.close();
   }
-}
-
-async function dialOnce(host: string, port: number): Promise<Socket | undefined> {
-  return await new Promise((resolve) => {
-    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
-    socket.once('connect', () => {
-      socket.off('error', fail);
-      socket.on('error', () => {}); // splice tells
-      resolve(socket);
-    });
-    const fail = (): void => {
-      socket.destroy();
-
-      resolve(undefined);
-    };
-    socket.once('error', fail);
-  });
 }

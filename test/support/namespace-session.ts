@@ -102,6 +102,12 @@ export class NamespaceSession {
     return pid;
   }
 
+  /** What the session knows of a port of its command, and what the command answers there to `ping`: text or an error's code. */
+  async listens(port: number): Promise<object> {
+    const { id: _, ...told } = await this.call({ port });
+    return told;
+  }
+
   async call(call: object): Promise<Line> {
     const id = this.#nextId++;
     this.child.stdin?.write(`${JSON.stringify({ id, ...call })}\n`);

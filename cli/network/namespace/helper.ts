@@ -63,6 +63,7 @@ export class Helper {
   readonly #frames: Duplex;
   readonly #connecting = new Map<number, { resolve(socket: Socket): void; reject(why: Error): void }>();
   #nextConnect = 1;
+  #gone = false;
 
   private constructor(started: Started, ready: { pid: number; warnings: string[] }, sockets: HandedOver) {
     this.pid = ready.pid;
@@ -74,6 +75,7 @@ export class Helper {
     started.onFrame = (frame) => this.#take(frame);
     started.onHandle = (message, handle) => this.#takeSocket(message, handle);
     void this.ended.then(() => {
+      this.#gone = true;
       for (const { reject } of this.#connecting.values()) reject(new Error('the namespace is gone'));
       this.#connecting.clear();
     });
@@ -112,6 +114,7 @@ export class Helper {
 
   /** Connects to what listens inside. @throws Error with the code of connect(2) */
   async connect(address: string, port: number): Promise<Socket> {
+    if (this.#gone) throw new Error('the namespace is gone');
     const id = this.#nextConnect++;
     let timer: NodeJS.Timeout | undefined;
     try {

@@ -17,6 +17,8 @@ const POLL_MS = 100;
 const QUIET_POLL_MS = 250;
 const QUIET_AFTER_POLLS = 100;
 const MAX_MIRRORS = 512;
+/** Where callers of the laptop look for a server. */
+const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1']);
 
 /** What should be on the laptop. */
 interface Wanted extends MirrorAddresses {
@@ -50,7 +52,8 @@ export class Mirrors {
   readonly #options: MirrorOptions;
   readonly #mirrors = new Map<string, Mirror>();
   readonly #taken = new Set<string>();
-  #listening: ReadonlySet<number> = new Set();
+  /** TCP ports, and an address inside at which each is reached. */
+  #listening: ReadonlyMap<number, string> = new Map();
   readonly #connections = new AbortGroup();
   #timer: NodeJS.Timeout | undefined;
   #quietPolls = 0;
@@ -66,9 +69,12 @@ export class Mirrors {
     return this.#mirrors.has(`tcp ${address} ${port}`);
   }
 
-  /** Whether the command listens on a TCP port, mirrored or not; at most QUIET_POLL_MS old. */
-  listensOn(port: number): boolean {
-    return this.#listening.has(port);
+  /**
+   * Whether the command listens on a TCP port, mirrored or not; at most QUIET_POLL_MS old.
+   * @returns the address inside to reach it at
+   */
+  listensOn(port: number): string | undefined {
+    return this.#listening.get(port);
   }
 
   /** An answer to a datagram that came through a mirror; false when it is none. */
@@ -96,20 +102,24 @@ export class Mirrors {
   }
 
   async #poll(): Promise<void> {
-    const changed = await this.#compare().catch(() => false); // ENOENT: the helper has ended; close() comes
+    const changed = await this.#compare().catch(() => {
+      this.#listening = new Map(); // ENOENT: the helper has ended; close() comes
+      return false;
+    });
     this.#quietPolls = changed ? 0 : this.#quietPolls + 1;
     if (!this.#connections.aborted) this.#next();
   }
 
   async #compare(): Promise<boolean> {
     const wanted = new Map<string, Wanted>();
-    const listening = new Set<number>();
+    const listening = new Map<number, string>();
     for (const socket of await this.#read()) {
       const { kind, port } = socket;
       for (const [index, addresses] of mirrorAddresses(socket, this.#options.ownAddress).entries()) {
         const key = `${kind} ${addresses.outside} ${port}`;
         if (!wanted.has(key)) wanted.set(key, { ...addresses, kind, port, second: index > 0 });
-        if (kind === 'tcp') listening.add(port);
+        if (kind === 'tcp' && LOOPBACK.has(addresses.outside) && !listening.has(port))
+          listening.set(port, addresses.inside);
       }
     }
     this.#listening = listening;

@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { InterceptorError, systemErrorCode } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { DnsServer } from '../dns/server.ts';
-import type { Egress, Inside, Resolver } from '../types.ts';
+import type { Egress, InnerPorts, Inside, Resolver } from '../types.ts';
 import { Datagrams } from './datagrams.ts';
 import { Gate } from './gate.ts';
 import { Helper, insideFolder } from './helper.ts';
@@ -24,6 +24,7 @@ export interface NamespaceOptions {
 
 export interface NamespaceInside extends Inside {
   readonly mode: 'namespace';
+  readonly ports: InnerPorts;
   /** What could not be mounted, in words. */
   readonly warnings: readonly string[];
   /** When the namespace was lost, with what the helper said last; also after close(). */
@@ -33,10 +34,6 @@ export interface NamespaceInside extends Inside {
    * @throws InterceptorError COMMAND_NOT_FOUND
    */
   wrap(argv: readonly string[], cwd: string, path?: string): readonly string[];
-  /** Whether the command listens on a TCP port, mirrored or not. */
-  listensOn(port: number): boolean;
-  /** Connects to what the command listens on, mirrored or not. @throws Error with the code of connect(2) */
-  connect(port: number): Promise<Socket>;
 }
 
 /**
@@ -92,14 +89,17 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
   return {
     mode: 'namespace',
     variables: {},
+    ports: {
+      listensOn: (port) => mirrors.listensOn(port) !== undefined,
+      connect: (port) => connectInside(helper, mirrors.listensOn(port) ?? '127.0.0.1', port),
+      mirrors: (address, port) => mirrors.has(address, port),
+    },
     warnings: [...warnings, ...helper.warnings],
     ended: helper.ended,
     wrap: (argv, cwd, path = process.env.PATH ?? '') => {
       requireCommand(argv[0] ?? '', path, cwd, mounts);
       return [programs.python3, '-I', '-S', '-B', `${insideFolder()}/enter.py`, String(helper.pid), cwd, ...argv];
     },
-    listensOn: (port) => mirrors.listensOn(port),
-    connect: (port) => connectInside(helper, '127.0.0.1', port),
     close: () => {
       closing ??= close();
       return closing;

@@ -126,9 +126,25 @@ test('a port below 1024 can be listened on, and one that is taken on the laptop 
   const bind = `import socket; s = socket.socket(); s.bind(("127.0.0.1", ${low})); print("bound")`;
   assert.equal((await session.run(['python3', '-c', bind])).stdout, 'bound\n');
   assert.equal(await ask(port, 'ping'), 'laptop');
+  assert.deepEqual(await session.listens(port), { listens: true, mirrored: false, says: 'inside ping' });
   process.kill(pid, 'SIGKILL');
   taken.close();
   assert.equal(session.lines.filter((line) => line.taken !== undefined).length, 1);
+});
+
+test('what the command listens on is reached directly, at whatever address of its own, and not once it has ended', async () => {
+  for (const host of ['0.0.0.0', '::', '127.0.0.1', '::1', '192.0.2.1']) {
+    const port = await freePort();
+    const nothing = { listens: false, mirrored: false, says: 'ECONNREFUSED' };
+    assert.deepEqual(await session.listens(port), nothing);
+    const pid = await session.startCommand(server(port, 'inside ', host));
+    const mirrored = host !== '::1';
+    await untilAnswer(port, 'inside ping', mirrored ? '127.0.0.1' : '::1');
+    assert.deepEqual(await session.listens(port), { listens: true, mirrored, says: 'inside ping' });
+    process.kill(pid, 'SIGKILL');
+    await untilAnswer(port, undefined, mirrored ? '127.0.0.1' : '::1');
+    assert.deepEqual(await session.listens(port), nothing);
+  }
 });
 
 test('a UDP port of the command answers on the laptop', async () => {

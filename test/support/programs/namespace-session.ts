@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { DialError } from '../../../cli/network/dial-error.ts';
 import { probeNamespace } from '../../../cli/network/namespace/probe.ts';
 import { startNamespace } from '../../../cli/network/namespace/start.ts';
@@ -18,6 +19,7 @@ type Call =
   | { readonly id: number; readonly run: readonly string[]; readonly cwd?: string; readonly input?: string }
   | { readonly id: number; readonly wrap: readonly string[] }
   | { readonly id: number; readonly start: readonly string[] }
+  | { readonly id: number; readonly port: number }
   | { readonly id: number; readonly close: true };
 
 const say = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -117,6 +119,7 @@ createInterface({ input: process.stdin }).on('line', async (line) => {
       say({ id: call.id });
     } else if ('wrap' in call) say({ id: call.id, argv: inside.wrap(call.wrap, process.cwd()) });
     else if ('run' in call) runCommand(call);
+    else if ('port' in call) say({ id: call.id, ...(await lookAt(call.port)) });
     else {
       const [file = '', ...args] = inside.wrap(call.start, process.cwd());
       const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -126,6 +129,18 @@ createInterface({ input: process.stdin }).on('line', async (line) => {
     say({ id: call.id, thrown: (cause as { code?: string }).code ?? String(cause) });
   }
 });
+
+async function lookAt(port: number): Promise<{ listens: boolean; mirrored: boolean; says: string }> {
+  const { listensOn, mirrors, connect: connectInside } = inside.ports;
+  const mirrored = mirrors('127.0.0.1', port);
+  try {
+    const socket = await connectInside(port);
+    socket.end('ping');
+    return { listens: listensOn(port), mirrored, says: await text(socket) };
+  } catch (cause) {
+    return { listens: listensOn(port), mirrored, says: (cause as { code?: string }).code ?? String(cause) };
+  }
+}
 
 function runCommand(call: { id: number; run: readonly string[]; cwd?: string; input?: string }): void {
   const began = performance.now();
