@@ -1,3 +1,4 @@
+import { letHeapGrow } from '../../src/heap-growth.ts';
 import { atMost } from './backoff.ts';
 import { listenControlSocket } from './control-socket.ts';
 import { Guardian } from './guardian.ts';
@@ -35,6 +36,7 @@ export async function runSession(
   options: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
   origin: SessionOrigin,
 ): Promise<number> {
+  letHeapGrow();
   const { client, identity, host, report, log } = options;
   const { ref } = host;
   const dead = (await deadSessions()).filter((gone) => sameWorkload(gone, ref, client.access.server));
