@@ -6,18 +6,17 @@ import type { InstallRecord } from './record.ts';
 
 /** Why an installed agent does not serve a request; `text` completes "the agent of deployment/web …". */
 export interface Misfit {
-  readonly reason: 'service' | 'container' | 'ports';
+  readonly reason: 'no-traffic' | 'service' | 'container' | 'ports';
   readonly text: string;
 }
 
 /** Whether the installed agent serves the request as it is; its code's version is for the tunnel's handshake to judge. Pure. */
 export function misfit(record: InstallRecord, request: InstallRequest): Misfit | undefined {
   if (request.service === undefined) return undefined; // who takes no traffic is served by every agent
-  if (record.service !== request.service.metadata.name) {
-    const what =
-      record.service === undefined ? '"intercept run", which takes no traffic' : `service "${record.service}"`;
-    return { reason: 'service', text: `was installed for ${what}` };
-  }
+  if (record.service === undefined)
+    return { reason: 'no-traffic', text: 'takes no traffic: "intercept run" or "intercept shell" has brought it' };
+  if (record.service !== request.service.metadata.name)
+    return { reason: 'service', text: `was installed for service "${record.service}"` };
   for (const { appPort, targetName, container, servicePort } of request.ports) {
     if (container !== record.container)
       return { reason: 'container', text: `was installed for container "${record.container}", not "${container}"` };
@@ -38,7 +37,7 @@ export function requireFit(record: InstallRecord, request: InstallRequest): stri
       'TARGET_IN_USE',
       `the agent of ${name} ${found.text} (by ${user}@${host} at ${record.createdAt})`,
       {
-        hint: `end that intercept first: intercept leave ${name} -n ${request.namespace}`,
+        hint: `end ${found.reason === 'no-traffic' ? 'what runs with it' : 'that intercept'} first: intercept leave ${name} -n ${request.namespace}`,
       },
     );
   if (record.codeHash !== contentHash(request.agent.code))

@@ -223,6 +223,17 @@ describe('an agent that is there already', () => {
     });
   });
 
+  test('of a run is refused to an intercept, which is told that it takes no traffic, who brought it and the way out', () => {
+    const run = { ...request, service: undefined, ports: [] };
+    const { after: brought } = planInstall(deployment, run, AT).workload;
+    assert.equal(planInstall(brought, run, AT).action, 'reuse');
+    assert.throws(() => planInstall(brought, request, AT), {
+      code: 'TARGET_IN_USE',
+      message: /takes no traffic: "intercept run".*by ann@laptop at /,
+      hint: 'end what runs with it first: intercept leave deployment/web -n shop',
+    });
+  });
+
   test('that has lost its annotation is refused rather than patched twice', () => {
     const { annotations: _, ...metadata } = after.metadata;
     assert.throws(() => planInstall({ ...after, metadata }, request, AT), { code: 'TARGET_UNSUPPORTED' });
