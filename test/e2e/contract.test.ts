@@ -217,7 +217,7 @@ describe.skipIf(cluster === undefined)('intercept without a command', () => {
     const other = new InterceptRun(scene.laptop.spawn([process.execPath, '-e', code]), 'stderr');
     try {
       await other.untilOutput('listening');
-      const result = await cli('web', '--port', '3004', '--', 'node', scene.processFile);
+      const result = await cli('web', '--port', '3004', '--network', 'proxy', '--', 'node', scene.processFile);
       assert.equal(result.code, 2, result.stderr);
       assert.ok(
         result.stderr.includes(`port 3004 on this laptop is in use already by pid ${other.child.pid} (node)`),
@@ -228,6 +228,51 @@ describe.skipIf(cluster === undefined)('intercept without a command', () => {
       assert.deepEqual(await scene.snapshot('deployment/web', 'service/web'), before);
     } finally {
       await end(other);
+    }
+  });
+
+  test('in namespace mode the port is the command’s own: taken on the laptop or privileged, it gets the callers', async () => {
+    const before = await scene.snapshot('deployment/web', 'service/web');
+    const code = `require('node:http').createServer((q, r) => r.end('stranger')).listen(3006, '127.0.0.1', () => console.log('listening'))`;
+    const stranger = new InterceptRun(scene.laptop.spawn([process.execPath, '-e', code]), 'stderr');
+    try {
+      await stranger.untilOutput('listening');
+      for (const port of ['3006', '80']) {
+        const own = ['--env', 'WHO=laptop', '--env', `PORT=${port}`, '--env', 'DRAIN_MS=0'];
+        const run = await startIntercept(
+          scene.laptop,
+          ['web', '--port', port, '--network', 'namespace', ...own, '--', 'node', scene.processFile],
+          { namespace: scene.namespace },
+        );
+        try {
+          await run.until('ready', 120_000);
+          assert.deepEqual((await scene.call('web')).by, { laptop: 20 }, run.transcript);
+          const { message } = await run.until('warning');
+          assert.match(message, port === '80' ? /:80, which needs more rights/ : /:3006, which somebody else has/);
+        } finally {
+          await end(run);
+        }
+      }
+      assert.deepEqual(await scene.snapshot('deployment/web', 'service/web'), before);
+    } finally {
+      await end(stranger);
+    }
+  });
+
+  test('in namespace mode a process that is started by hand on the laptop gets the callers while the command does not listen', async () => {
+    const run = await startIntercept(
+      scene.laptop,
+      ['web', '--port', '3007', '--network', 'namespace', '--', 'sleep', 'infinity'],
+      { namespace: scene.namespace },
+    );
+    try {
+      await run.until('waiting', 120_000);
+      const byHand = startProcess(3007);
+      await run.until('ready');
+      assert.deepEqual((await scene.call('web')).by, { laptop: 20 }, run.transcript);
+      await end(byHand);
+    } finally {
+      await end(run);
     }
   });
 
