@@ -5,6 +5,7 @@ import { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { encodeFrame, FrameReader, type HelperFrame } from './frames.ts';
+import type { ListeningSocket } from './listening-sockets.ts';
 import type { Programs } from './programs.ts';
 
 const START_TIMEOUT_MS = 10_000;
@@ -64,6 +65,7 @@ export class Helper {
   readonly #connecting = new Map<number, { resolve(socket: Socket): void; reject(why: Error): void }>();
   #nextConnect = 1;
   #gone = false;
+  #asking: { resolve(text: string): void; reject(why: Error): void } | undefined;
 
   private constructor(started: Started, ready: { pid: number; warnings: string[] }, sockets: HandedOver) {
     this.pid = ready.pid;
@@ -78,6 +80,7 @@ export class Helper {
       this.#gone = true;
       for (const { reject } of this.#connecting.values()) reject(new Error('the namespace is gone'));
       this.#connecting.clear();
+      this.#asking?.reject(new Error('the namespace is gone'));
     });
   }
 
@@ -138,8 +141,27 @@ export class Helper {
     clearTimeout(timer);
   }
 
+  /**
+   * The TCP sockets inside that wait for peers.
+   * @returns undefined where the kernel does not tell
+   * @throws Error when the namespace is gone
+   */
+  async listeners(): Promise<readonly ListeningSocket[] | undefined> {
+    if (this.#gone) throw new Error('the namespace is gone');
+    this.send(['listeners']);
+    const text = await new Promise<string>((resolve, reject) => {
+      this.#asking = { resolve, reject };
+    });
+    const found: [string, number][] | null = JSON.parse(text);
+    return found?.map(([address, port]) => ({ kind: 'tcp', address: address.replace(/^::ffff:(?=.*\.)/, ''), port }));
+  }
+
   #take(frame: HelperFrame): void {
     const [kind, id, code] = frame.words;
+    if (kind === 'listeners') {
+      this.#asking?.resolve(frame.payload.toString());
+      return;
+    }
     if (kind !== 'unconnected') {
       this.onFrame(frame);
       return;

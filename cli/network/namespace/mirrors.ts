@@ -39,6 +39,8 @@ export interface MirrorOptions {
   readonly pid: number;
   readonly ownAddress: string;
   readonly log: Log;
+  /** TCP sockets inside that wait for peers; undefined: to be read from /proc, where it costs a hundred times as much. */
+  listeners(): Promise<readonly ListeningSocket[] | undefined>;
   /** Connects to what listens inside. */
   connect(address: string, port: number): Promise<Socket>;
   /** Puts a datagram on the inner loopback device, as sent from `source`. */
@@ -140,17 +142,15 @@ export class Mirrors {
 
   async #read(): Promise<ListeningSocket[]> {
     const folder = `/proc/${this.#options.pid}/net`;
-    const [tcp, tcp6, udp, udp6] = await Promise.all([
-      readFile(`${folder}/tcp`, 'latin1'),
-      readFile(`${folder}/tcp6`, 'latin1').catch(() => ''), // a kernel without IPv6
+    const [tcp, udp, udp6] = await Promise.all([
+      this.#options.listeners(),
       readFile(`${folder}/udp`, 'latin1'),
       readFile(`${folder}/udp6`, 'latin1').catch(() => ''),
     ]);
     // An unbound client's UDP socket looks like a server's; its port is an ephemeral one.
     const datagrams = [...parseListeningSockets(udp, 'udp'), ...parseListeningSockets(udp6, 'udp')];
     return [
-      ...parseListeningSockets(tcp, 'tcp'),
-      ...parseListeningSockets(tcp6, 'tcp'),
+      ...(tcp ?? (await readTcpListeners(folder))),
       ...datagrams.filter(({ port }) => port < FIRST_EPHEMERAL_PORT),
     ];
   }
@@ -194,6 +194,12 @@ export class Mirrors {
 
 /** net.ipv4.ip_local_port_range of a new network namespace begins here. */
 const FIRST_EPHEMERAL_PORT = 32_768;
+
+async function readTcpListeners(folder: string): Promise<ListeningSocket[]> {
+  const tcp = await readFile(`${folder}/tcp`, 'latin1');
+  const tcp6 = await readFile(`${folder}/tcp6`, 'latin1').catch(() => ''); // a kernel without IPv6
+  return [tcp, tcp6].flatMap((table) => parseListeningSockets(table, 'tcp'));
+}
 
 async function listen(server: Server, host: string, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {

@@ -52,6 +52,7 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
     pid: helper.pid,
     ownAddress: OWN_ADDRESS,
     log,
+    listeners: () => helper.listeners(),
     connect: (address, port) => connectInside(helper, address, port),
     inject: (flow, datagram) => helper.send(['udp', ...flow], datagram, true),
     onTaken: (address, port, code) => {

@@ -10,6 +10,7 @@ fd 4  frames, both ways: u32 length, u16 length of the words, words separated by
     syn <flow>                                      udp <flow> + payload: an answer, so source and target are swapped
     udp <flow> + payload                            unreachable <flow>
     unconnected <id> <errno>                        connect <id> <address> <port>
+    listeners   payload: JSON (listeners.py)        listeners
     <flow> is: source address, source port, target address, target port
 
 Held packets: nft changes the protocol number of a SYN that nobody inside answers to HELD_SYN, and that of such a datagram to
@@ -30,6 +31,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import linux
+import listeners
 import packets
 import place
 
@@ -185,6 +187,7 @@ class Helper:
         self.handles = []  # waiting for the session's acknowledgement of the one before
         self.handle_under_way = False
         self.senders = {}
+        self.families = []
         self.running = True
 
     def watch(self, file, handler):
@@ -194,8 +197,8 @@ class Helper:
     def start(self, task):
         has_v6 = step("network", make_network, task)
         step("nft", run, [task["nft"], "-f", "-"], nft_rules(task, has_v6))
-        families = [socket.AF_INET, socket.AF_INET6] if has_v6 else [socket.AF_INET]
-        step("sockets", self.open_raw, families)
+        self.families = [socket.AF_INET, socket.AF_INET6] if has_v6 else [socket.AF_INET]
+        step("sockets", self.open_raw, self.families)
         servers = [("tproxy", step("sockets", listen, task["acceptor"], task["acceptorPort"], True))]
         if has_v6:
             servers.append(("tproxy6", step("sockets", listen, task["acceptorV6"], task["acceptorPort"], True)))
@@ -323,6 +326,8 @@ class Helper:
             head = struct.pack("!HHHH", int(sport), int(dport), 8, 0)
             error = packets.unreachable(packets.PORT_UNREACHABLE, packets.packed(source), packets.packed(target), packets.UDP, head)
             self.put(OUR_MARK, error)
+        elif kind == "listeners":
+            self.send("listeners", json.dumps(listeners.listening_tcp(self.families)).encode())
         elif kind == "connect":
             number, address, port = rest.split(" ")
             self.connect(number, address, int(port))
