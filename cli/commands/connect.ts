@@ -1,4 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
+import { requireRoot } from '../network/system/require-root.ts';
 import { undoLeftovers } from '../network/system/undo.ts';
 import { type RunOptions, runInside } from './run.ts';
 
@@ -14,10 +15,7 @@ export async function connect(options: RunOptions): Promise<number> {
       hint: 'connect --network proxy, or sudo intercept connect for the whole laptop',
     });
   if (network !== 'system') return await runInside(undefined, { ...options, network });
-  if (process.getuid !== undefined && process.getuid() !== 0)
-    throw new InterceptorError('LAPTOP_NEEDS_ROOT', 'only root may put the whole laptop inside the cluster', {
-      hint: 'sudo --preserve-env=KUBECONFIG intercept connect …; without root: intercept connect --network proxy, or intercept run -- <command>',
-    });
+  requireRoot();
   await undoLeftovers(); // of a system mode that was killed, also where this one is refused later
   return await runInside(undefined, { ...options, network });
 }

@@ -5,6 +5,7 @@ import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { type WorkloadRef, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { parseTarget, resolveTarget } from '../kube/target.ts';
+import { undoLeftovers } from '../network/system/undo.ts';
 import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
 import { pause } from '../session/backoff.ts';
@@ -135,6 +136,9 @@ async function leaveOwnPod(targetText: string, options: LeaveOptions, report: Re
 }
 
 async function leaveAll(options: LeaveOptions, report: Report): Promise<number> {
+  const { what, failures } = await undoLeftovers(); // as root; before the cluster, whose name may need it
+  if (what.length > 0) report({ event: 'warning', message: `put back on this laptop: ${what.join(', ')}` });
+  for (const failure of failures) report({ event: 'warning', message: `not put back on this laptop: ${failure}` });
   for (const record of await readSessionRecords()) {
     if (await endSession(record, report)) await tellOutcome(record, options, report);
   }

@@ -4,11 +4,11 @@ import type { Log } from '../../src/log.ts';
 import type { PodNetwork } from '../../src/protocol/control.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ServersUpstream } from '../network/dns/laptop-upstream.ts';
-import { laptopServers } from '../network/dns/servers.ts';
 import { listenToPod, type ToPodPort } from '../network/egress/to-pod.ts';
 import { probeNamespace } from '../network/namespace/probe.ts';
 import { startNamespace } from '../network/namespace/start.ts';
 import { startProxyMode } from '../network/proxy/start.ts';
+import { serversBefore } from '../network/system/before.ts';
 import { startSystemMode } from '../network/system/start.ts';
 import type { Inside } from '../network/types.ts';
 import type { Report } from '../ui/events.ts';
@@ -146,7 +146,7 @@ async function byNamespace(
 async function bySystem(options: NetworkStart, opened: Opened): Promise<Pick<Network, 'inside' | 'status'>> {
   const { client, namespace, podNetwork, report, log, signal } = options;
   // The laptop's resolver will ask us: so we must not ask it, and the way to the API server must not lead through itself.
-  const laptop = new ServersUpstream(laptopServers());
+  const laptop = new ServersUpstream(() => serversBefore());
   const apiHost = new URL(client.access.server).hostname.replace(/^\[|\]$/g, '');
   const dnsLocal = isIP(apiHost) === 0 ? [...options.dnsLocal, apiHost] : options.dnsLocal;
   const localHosts = [...options.localHosts, apiHost];

@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { parseResolvConf } from '../../../src/dns/resolv-conf.ts';
 import { type DnsServerAddress, parseServer } from '../dns/servers.ts';
 import { DNS_ADDRESSES } from './addresses.ts';
-import { beforeOf } from './resolv-conf.ts';
+import { nameserversOf } from './resolv-conf.ts';
+import { readBefore } from './resolv-conf-file.ts';
 
 const RESOLV_CONF = '/etc/resolv.conf';
 /** The servers behind systemd-resolved's stub: the stub would bring the cluster's names back to us. */
@@ -15,12 +16,15 @@ const STUB_ADDRESSES: readonly string[] = ['127.0.0.53', '127.0.0.54'];
  * ServersUpstream. Asked again for each question, so that a change of network is followed.
  */
 export async function serversBefore(resolvConf: string = RESOLV_CONF): Promise<readonly DnsServerAddress[]> {
-  const file = await readFile(resolvConf, 'utf8').catch(() => ''); // ENOENT: macOS, Windows
-  const text = beforeOf(file)?.text ?? file;
-  let found = parseResolvConf(text).nameservers;
+  if (process.platform !== 'linux') return usable(new dns.Resolver().getServers());
+  const { text } = await readBefore(resolvConf);
+  let found = nameserversOf(text ?? '');
   if (found.some((address) => STUB_ADDRESSES.includes(address))) {
     found = parseResolvConf(await readFile(UPLINK_CONF, 'utf8').catch(() => '')).nameservers; // ENOENT: no resolved
   }
-  if (found.length === 0 && process.platform !== 'linux') found = new dns.Resolver().getServers();
+  return usable(found);
+}
+
+function usable(found: readonly string[]): DnsServerAddress[] {
   return found.filter((address) => !DNS_ADDRESSES.includes(address)).flatMap((address) => parseServer(address) ?? []);
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 export interface SystemGuardianTask {
@@ -7,34 +8,50 @@ export interface SystemGuardianTask {
   readonly resolvConf: string;
 }
 
+/** It only waits: that it ends by itself each time is no accident any more. */
+const MAX_STARTS = 10;
+
 /**
- * A small process of its own that outlives a kill -9 of the session and puts the laptop back at once. Where it is killed,
- * too, the next run does it (undoLeftovers).
+ * A small process of its own that outlives a kill -9 of the session and puts the laptop back at once. Killed alone, it is
+ * started again; where both are killed together, the next run does it (undoLeftovers).
  */
 export class SystemGuardian {
-  readonly #end: (text: string) => void;
+  readonly #task: SystemGuardianTask;
+  #input: Writable | undefined;
+  #starts = 0;
+  #done = false;
 
-  private constructor(end: (text: string) => void) {
-    this.#end = end;
+  private constructor(task: SystemGuardianTask) {
+    this.#task = task;
   }
 
   /** Starts it; before the first change to the laptop. */
   static start(task: SystemGuardianTask): SystemGuardian {
+    const guardian = new SystemGuardian(task);
+    guardian.#start();
+    return guardian;
+  }
+
+  /** Nothing is left to guard. */
+  done(): void {
+    this.#done = true;
+    this.#input?.end('done\n');
+  }
+
+  #start(): void {
+    if (this.#done || this.#starts >= MAX_STARTS) return;
+    this.#starts += 1;
     const child = spawn(process.execPath, [...process.execArgv, script()], {
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore'],
       cwd: '/',
     });
     child.on('error', () => {}); // without a guardian the next run undoes
+    child.on('exit', () => this.#start());
     child.stdin.on('error', () => {}); // EPIPE: somebody killed it
     child.unref();
-    child.stdin.write(`${JSON.stringify(task)}\n`);
-    return new SystemGuardian((text) => child.stdin.end(text));
-  }
-
-  /** Nothing is left to guard. */
-  done(): void {
-    this.#end('done\n');
+    child.stdin.write(`${JSON.stringify(this.#task)}\n`);
+    this.#input = child.stdin;
   }
 }
 

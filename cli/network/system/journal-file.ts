@@ -1,5 +1,5 @@
-import { chmod, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { systemErrorCode } from '../../../src/errors.ts';
 import { isRecord } from '../../../src/protocol/control.ts';
 import { processStart } from '../../session/state-files.ts';
@@ -65,18 +65,32 @@ export async function readJournal(path: string): Promise<JournalRecord | undefin
   const text = await readFile(path, 'utf8').catch(() => ''); // ENOENT
   try {
     const value: unknown = JSON.parse(text);
-    if (!isRecord(value) || !Array.isArray(value.undo) || !isRecord(value.holder)) return undefined;
-    return value as unknown as JournalRecord; // by writeJournal() of root
+    return isJournal(value) ? value : undefined;
   } catch {
     return undefined; // cut by a full disk: nothing was changed before it was whole
   }
 }
 
+/** As far as what is written by root for root is looked at: nothing of it may make the undoing throw. */
+function isJournal(value: unknown): value is JournalRecord {
+  if (!isRecord(value) || typeof value.id !== 'string' || !isRecord(value.holder)) return false;
+  if (!Number.isSafeInteger(value.holder.pid) || !Array.isArray(value.undo)) return false;
+  return value.undo.every(
+    (step: unknown) =>
+      isRecord(step) && Array.isArray(step.actions) && step.actions.every((action) => isRecord(action)),
+  );
+}
+
 /**
  * Takes the journal `id` away from its place, for one undoer.
+ * @param id undefined: only one that cannot be read
  * @returns where it is now; undefined when another was faster
  */
-export async function claimJournal(folder: string, id: string, by: ProcessMark): Promise<string | undefined> {
+export async function claimJournal(
+  folder: string,
+  id: string | undefined,
+  by: ProcessMark,
+): Promise<string | undefined> {
   const claimed = join(folder, `undoing.${by.pid}.${by.start ?? '-'}.json`);
   try {
     await rename(journalPath(folder), claimed);
@@ -100,8 +114,10 @@ export async function claimedJournals(folder: string): Promise<{ path: string; b
   });
 }
 
+/** And the folder, which is there for journals only. */
 export async function removeJournal(path: string): Promise<void> {
   await rm(path, { force: true });
+  await rmdir(dirname(path)).catch(() => {}); // ENOTEMPTY: another session's journal is in it
 }
 
 export async function ownMark(): Promise<ProcessMark> {

@@ -29,9 +29,9 @@ export class Journal {
    * @throws InterceptorError LAPTOP_IN_USE
    */
   static async open(folder: string, title: string, resolvConf?: string): Promise<Journal> {
-    await prepareFolder(folder);
     const record = { id: randomUUID(), holder: await ownMark(), title, startedAtMs: Date.now(), undo: [] };
     await undoLeftovers({ folder, ...(resolvConf === undefined ? {} : { resolvConf }) });
+    await prepareFolder(folder);
     try {
       await writeJournal(folder, record, true);
     } catch (error) {

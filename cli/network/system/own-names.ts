@@ -30,9 +30,11 @@ export function answerOwn(question: Question, names: OwnNames): Reply | undefine
   const name = question.name.toLowerCase().replace(/\.$/, '');
   if (question.type === 'PTR') return reverse(question, name, names);
   if (question.type !== 'A' && question.type !== 'AAAA' && question.type !== 'SRV') return undefined;
+  const isWhole = name.endsWith(`.${names.domain}`);
   for (const full of fullNames(name, names)) {
     const reply = answerFull(question, full, names);
-    if (reply !== undefined) return reply;
+    // As a search list goes on: a Service called `app` must not take all names of that top-level domain away.
+    if (reply !== undefined && (isWhole || reply.code !== 'NXDOMAIN')) return reply;
   }
   return undefined;
 }

@@ -1,6 +1,7 @@
 import type { Action, Change, ResolverWish } from './change.ts';
 
 const FOLDER = '/etc/resolver';
+const MARK = '# kube-intercept\n';
 const STATE_KEY = 'State:/Network/Service/kube-intercept/DNS';
 
 const FLUSH: readonly Action[] = [
@@ -20,10 +21,15 @@ export function planAlias(address: string): Change {
   };
 }
 
+/** One that a power cut has left behind (the journal does not outlive it) is ours to replace. */
+export function isOwnResolverFile(text: string): boolean {
+  return text.startsWith(MARK);
+}
+
 /** resolver(5): one file for each domain that is the cluster's. Others are asked as before. */
 export function planResolverFiles(wish: ResolverWish, existing: ReadonlySet<string>): Change {
   const paths = wish.domains.map((domain) => `${FOLDER}/${domain}`).filter((path) => !existing.has(path));
-  const text = `# kube-intercept\nnameserver ${wish.address}\nport 53\ntimeout 2\n`;
+  const text = `${MARK}nameserver ${wish.address}\nport 53\ntimeout 2\n`;
   return {
     what: `${FOLDER}/*`,
     apply: [

@@ -45,7 +45,7 @@ function argvOf(script: string): string[] {
   return ['powershell.exe', '-NoProfile', '-NonInteractive', '-Command', `$ErrorActionPreference = 'Stop'; ${script}`];
 }
 
-/** A literal of PowerShell: nothing inside single quotes is expanded, a quote is doubled. */
+/** A literal of PowerShell: nothing inside single quotes is expanded, a quote (typographic ones are quotes there, too) is doubled. */
 function quoted(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
+  return `'${text.replaceAll(/['\u2018\u2019\u201a\u201b]/g, '$&$&')}'`;
 }

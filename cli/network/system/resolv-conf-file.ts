@@ -1,4 +1,5 @@
 import { lstat, open, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { systemErrorCode } from '../../../src/errors.ts';
 import { beforeOf, pointedResolvConf, type ResolvConfBefore, type ResolvConfEdit } from './resolv-conf.ts';
 
@@ -10,7 +11,7 @@ export async function readBefore(path: string): Promise<ResolvConfBefore> {
   const link = stat?.isSymbolicLink() === true ? await readlink(path) : undefined;
   const text = await readFile(path, 'utf8').catch(ifMissing);
   const ours = text === undefined || link !== undefined ? undefined : beforeOf(text);
-  if (ours !== undefined) return ours;
+  if (ours !== undefined) return await followed(path, ours);
   const isFile = stat !== undefined && link === undefined;
   return {
     text,
@@ -19,6 +20,24 @@ export async function readBefore(path: string): Promise<ResolvConfBefore> {
     uid: isFile ? stat.uid : 0,
     gid: isFile ? stat.gid : 0,
   };
+}
+
+/** A link we have replaced: its file goes on following the networks the laptop is in (NetworkManager's, a DHCP client's). */
+async function followed(path: string, before: ResolvConfBefore): Promise<ResolvConfBefore> {
+  if (before.link === undefined) return before;
+  const text = await readFile(resolve(dirname(path), before.link), 'utf8').catch(() => before.text); // gone with its program
+  return { ...before, text };
+}
+
+/**
+ * Whether resolv.conf is ours and says what it would if it were written now.
+ * @returns undefined when there is none
+ */
+export async function isPointed(path: string): Promise<boolean | undefined> {
+  const text = await readFile(path, 'utf8').catch(ifMissing);
+  if (text === undefined) return undefined;
+  const before = beforeOf(text);
+  return before !== undefined && (await followed(path, before)).text === before.text;
 }
 
 /** Puts our nameserver in front. A link is replaced, not followed: its file belongs to another program. */

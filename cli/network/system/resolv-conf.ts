@@ -1,10 +1,12 @@
 import { parseResolvConf } from '../../../src/dns/resolv-conf.ts';
+import { isRecord } from '../../../src/protocol/control.ts';
 
 const MARK = '# kube-intercept:';
 const ORIGINAL = `${MARK} original `;
 const LINE_CHARS = 76;
 /** glibc reads no more (MAXNS). */
 const MAX_NAMESERVERS = 3;
+const DEFAULT_NAMESERVER = '127.0.0.1';
 /** The laptop's own servers follow ours: a server of ours that is dead refuses at once, one that hangs costs this long. */
 const TIMEOUT_OPTIONS = ['timeout:2', 'attempts:2'];
 
@@ -39,8 +41,8 @@ export interface ResolvConfEdit {
  */
 export function pointedResolvConf(before: ResolvConfBefore, edit: ResolvConfEdit): string {
   const text = before.text ?? '';
-  const { nameservers, search } = parseResolvConf(text);
-  const servers = edit.keepOthers ? nameservers : [];
+  const { search } = parseResolvConf(text);
+  const servers = edit.keepOthers ? nameserversOf(text).filter((address) => address !== edit.nameserver) : [];
   const all = [edit.nameserver, ...servers].slice(0, MAX_NAMESERVERS);
   const domains = [...new Set([...edit.search, ...search])];
   const lines = [
@@ -63,10 +65,25 @@ export function beforeOf(text: string): ResolvConfBefore | undefined {
     .filter((line) => line.startsWith(ORIGINAL))
     .map((line) => line.slice(ORIGINAL.length));
   try {
-    return JSON.parse(Buffer.from(parts.join(''), 'base64').toString('utf8')) as ResolvConfBefore; // by pointedResolvConf()
+    return parseBefore(JSON.parse(Buffer.from(parts.join(''), 'base64').toString('utf8')));
   } catch {
     return undefined; // somebody edited it: it is theirs now
   }
+}
+
+/** The servers libc asks by a resolv.conf: where it names none, the one of this machine. */
+export function nameserversOf(text: string): readonly string[] {
+  const { nameservers } = parseResolvConf(text);
+  return nameservers.length > 0 ? nameservers : [DEFAULT_NAMESERVER];
+}
+
+function parseBefore(value: unknown): ResolvConfBefore | undefined {
+  if (!isRecord(value)) return undefined;
+  const { text, link, mode, uid, gid } = value;
+  if (typeof mode !== 'number' || typeof uid !== 'number' || typeof gid !== 'number') return undefined;
+  if ((text !== undefined && typeof text !== 'string') || (link !== undefined && typeof link !== 'string'))
+    return undefined;
+  return { text, link, mode, uid, gid };
 }
 
 function wrapped(text: string): string[] {

@@ -2,6 +2,7 @@ import { clusterDomain } from '../../../src/dns/names.ts';
 import { errorText, InterceptorError, systemErrorCode } from '../../../src/errors.ts';
 import { DnsServer } from '../dns/server.ts';
 import { AddressBook, DNS_ADDRESSES } from './addresses.ts';
+import { serversBefore } from './before.ts';
 import { type Following, followServices } from './follow.ts';
 import { SystemGuardian } from './guardian.ts';
 import { Journal } from './journal.ts';
@@ -21,10 +22,9 @@ const RESOLV_CONF = '/etc/resolv.conf';
 /**
  * Puts the whole laptop inside the cluster: a DNS server and an address of its own for every Service. What it changes on the
  * laptop is in a journal first, and a guardian undoes it when this process is killed.
- * @throws InterceptorError LAPTOP_NEEDS_ROOT, LAPTOP_IN_USE, LAPTOP_PORT_TAKEN
+ * @throws InterceptorError LAPTOP_IN_USE, LAPTOP_PORT_TAKEN
  */
 export async function startSystemMode(options: SystemModeOptions): Promise<SystemMode> {
-  requireRoot();
   const running = new Running(options);
   try {
     return await running.start();
@@ -34,14 +34,6 @@ export async function startSystemMode(options: SystemModeOptions): Promise<Syste
       .catch((failure: unknown) => options.log.warn('not all put back', { reason: errorText(failure) }));
     throw error;
   }
-}
-
-/** @throws InterceptorError LAPTOP_NEEDS_ROOT; for the command to call before it touches the cluster */
-export function requireRoot(): void {
-  if (process.getuid === undefined || process.getuid() === 0) return; // Windows refuses by itself
-  throw new InterceptorError('LAPTOP_NEEDS_ROOT', 'only root may change how this laptop finds names', {
-    hint: 'sudo --preserve-env=KUBECONFIG intercept connect …, or without root: intercept run -- <command>',
-  });
 }
 
 class Running {
@@ -68,7 +60,9 @@ class Running {
     this.#guardian = SystemGuardian.start({ folder, journalId: journal.id, resolvConf: RESOLV_CONF });
 
     const table = new ServiceTable(new AddressBook(interfaceAddresses()));
-    const never = await apiServerAddresses(client);
+    // The laptop's own nameservers, too: a cluster's range may hold their addresses.
+    const nameservers = (await serversBefore()).map(({ host }) => host);
+    const never = new Set([...(await apiServerAddresses(client)), ...nameservers]);
     const standings = new Standings({
       table,
       egress,

@@ -11,7 +11,7 @@ export interface SystemModeOptions {
   readonly namespace: string;
   readonly egress: Egress;
   /**
-   * Must not ask the laptop by getaddrinfo (that comes back here): give it laptopServers() as the laptop's servers, and the
+   * Must not ask the laptop by getaddrinfo (that comes back here): give it serversBefore() as the laptop's servers, and the
    * API server's host as a name of the laptop's own, so that a lost tunnel can be dialled again.
    */
   readonly resolver: Resolver;

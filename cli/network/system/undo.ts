@@ -71,7 +71,8 @@ export async function undoLeftovers(options: LeftoverOptions = {}): Promise<Undo
   const record = await readJournal(journalPath(folder));
   if (record !== undefined && (await isRunning(record.holder))) return total;
   if (options.onlyId !== undefined && record?.id !== options.onlyId) return total;
-  const claimed = record && (await claimJournal(folder, record.id, await ownMark()));
+  // One that cannot be read is nobody's: a session's is whole from the start.
+  const claimed = await claimJournal(folder, record?.id, await ownMark());
   if (claimed !== undefined) add(await undoFile(claimed));
   // After a power cut /run is empty, and resolv.conf still says what it was.
   const path = options.resolvConf ?? RESOLV_CONF;

@@ -4,7 +4,7 @@ import { errorText } from '../../../src/errors.ts';
 import { isRecord } from '../../../src/protocol/control.ts';
 import { perform, run } from './perform.ts';
 import { planResolvConf, planResolved, resolvedDomains } from './plan-linux.ts';
-import { beforeOf } from './resolv-conf.ts';
+import { isPointed } from './resolv-conf-file.ts';
 import type { Wiring, WiringOptions } from './wiring.ts';
 
 const STUB_ADDRESSES: readonly string[] = ['127.0.0.53', '127.0.0.54'];
@@ -49,8 +49,7 @@ async function wireResolvConf({ journal, wish, resolvConf, log, warn }: WiringOp
     if (busy || rewrites >= MAX_REWRITES) return;
     busy = true;
     try {
-      const text = await readFile(resolvConf, 'utf8').catch(() => undefined); // between a remove and a write
-      if (text === undefined || beforeOf(text) !== undefined) return;
+      if ((await isPointed(resolvConf)) !== false) return; // undefined: between a remove and a write
       rewrites += 1;
       log.info('resolv.conf was rewritten by another program; taken as the laptop’s own', { path: resolvConf });
       if (rewrites === MAX_REWRITES) warn(`another program keeps writing ${resolvConf}: it is left alone from now on`);
