@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { TestCluster, TestNamespace } from '../support/cluster.ts';
+import type { TestCluster } from '../support/cluster.ts';
 
 /** `kubectl port-forward` to a Service, as the developer: what outgoing connections are measured against. */
 export class PortForward {
@@ -12,8 +12,8 @@ export class PortForward {
     this.#end = end;
   }
 
-  static async start(cluster: TestCluster, namespace: TestNamespace, service: string): Promise<PortForward> {
-    const access = ['--kubeconfig', namespace.editKubeconfig];
+  static async start(cluster: TestCluster, kubeconfig: string, service: string): Promise<PortForward> {
+    const access = ['--kubeconfig', kubeconfig];
     const child = spawn(cluster.kubectlProgram, [...access, 'port-forward', `service/${service}`, ':80'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
