@@ -1,6 +1,9 @@
 import type { MuxLimits } from './limits.ts';
 
-/** A window is worth growing when it is used up within this many round trips: below, the peer waits for credit. */
+/**
+ * A window is worth growing when it is used up within this many round trips: below, the peer waits for credit. One would do where
+ * nothing else runs; the shortest of late is less than the usual one of a busy machine.
+ */
 const GROW_WITHIN_ROUND_TRIPS = 4;
 /**
  * Round trips count as at least this long: on a fast carrier the two event loops, not the wire, are what the window has
@@ -8,10 +11,7 @@ const GROW_WITHIN_ROUND_TRIPS = 4;
  */
 const SHORTEST_ROUND_TRIP_MS = 4;
 
-/**
- * A window that is too small becomes so many times as large: from 256 KiB to 16 MiB in three round trips. Doubling took six, and
- * a short download at 20 ms twice as long.
- */
+/** A window that is too small becomes so many times as large: from 256 KiB to 16 MiB in three steps. Doubling took six. */
 const GROWTH_FACTOR = 4;
 
 /** What a window may ask of the tunnel it belongs to. */
