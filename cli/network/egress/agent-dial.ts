@@ -39,20 +39,29 @@ export async function dialThroughAgent(
   signal: AbortSignal,
 ): Promise<Outgoing> {
   checkDestination(host, port);
-  const deadline = AbortSignal.timeout(DIAL_DEADLINE_MS);
-  const either = AbortSignal.any([signal, deadline]);
-  for (let attempt = 1; ; attempt++) {
-    const tunnel = await waitForTunnel(way, host, port, signal);
-    const stream = openStream(tunnel, 'tcp', host, port);
-    try {
-      await untilOpened(stream, either);
-      return stream;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (deadline.aborted) throw dialError('ETIMEDOUT', host, port, error);
-      const gone = error instanceof StreamResetError && error.reason === 'gone';
-      if (!gone || attempt === MAX_ATTEMPTS) throw dialError(codeOfReset(error), host, port, error);
+  let late = false;
+  let stream: MuxStream | undefined;
+  // Not AbortSignal.timeout() and any(): of each connection, something would stay for the whole minute.
+  const timer = setTimeout(() => {
+    late = true;
+    stream?.resetAndDestroy();
+  }, DIAL_DEADLINE_MS);
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const tunnel = await waitForTunnel(way, host, port, signal);
+      stream = openStream(tunnel, 'tcp', host, port);
+      try {
+        await untilOpened(stream, signal);
+        return stream;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (late) throw dialError('ETIMEDOUT', host, port, error);
+        const gone = error instanceof StreamResetError && error.reason === 'gone';
+        if (!gone || attempt === MAX_ATTEMPTS) throw dialError(codeOfReset(error), host, port, error);
+      }
     }
+  } finally {
+    clearTimeout(timer);
   }
 }
 
