@@ -1,4 +1,5 @@
 // What the benchmark runs inside the cluster's network, and beside it through kubectl port-forward: prints JSON.
+//   all <url> <gets> <at once> <short> <bytes>   each of the others but dns, {gets, rate, short, down, up}, when all have run once
 //   gets <url> <count>             milliseconds of each GET, one after another, each on a connection of its own
 //   rate <url> <count> <at once>   GETs a second, each on a connection of its own
 //   download <url>                 milliseconds from the first byte to the last
@@ -9,6 +10,7 @@ const { readFileSync } = require('node:fs');
 const http = require('node:http');
 
 const CHUNK = Buffer.alloc(65536);
+const WARM_BYTES = 64 * 2 ** 20;
 const TYPE_A = 1;
 const [operation, ...operands] = process.argv.slice(2);
 
@@ -73,6 +75,25 @@ function upload(url, bytes) {
   });
 }
 
+/**
+ * What a process meets that has been up for a while, as the session is by then: the first second of a Node program is its
+ * compiler's. kubectl port-forward gets the same.
+ */
+async function all(url, count, atOnce, short, bytes) {
+  await rate(`${url}/`, count, atOnce);
+  for (let i = 0; i < 2; i++) {
+    await download(`${url}/zeros/${WARM_BYTES}`);
+    await upload(`${url}/sink`, WARM_BYTES);
+  }
+  return {
+    gets: await gets(`${url}/`, count),
+    rate: await rate(`${url}/`, count * 2, atOnce),
+    short: await download(`${url}/zeros/${short}`),
+    down: await download(`${url}/zeros/${bytes}`),
+    up: await upload(`${url}/sink`, bytes),
+  };
+}
+
 function question(id, name) {
   const header = Buffer.from([id >> 8, id & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
   const labels = name.split('.').map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
@@ -102,6 +123,7 @@ async function dns(domain, count) {
 }
 
 const operations = {
+  all: (url, ...numbers) => all(url, ...numbers.map(Number)),
   gets: (url, count) => gets(url, Number(count)),
   rate: (url, count, atOnce) => rate(url, Number(count), Number(atOnce)),
   download,

@@ -23,7 +23,7 @@ const FAR_ROUND_TRIP_MS = 20;
 /** Over the distance all takes longer: so much less of it. */
 const FAR_SHARE = 8;
 /** A file of an ordinary size: windows that begin small show here. */
-const FAR_SHORT_BYTES = 16 * 2 ** 20;
+const SHORT_BYTES = 16 * 2 ** 20;
 
 type Network = 'namespace' | 'proxy' | 'none';
 
@@ -61,10 +61,7 @@ export async function measureNetwork(
       note('echo', median(await bare.roundTrips(size.roundTrips)));
       note('dns', median(numbers(await inside('namespace')('dns', DOMAIN, size.roundTrips))));
       for (const [name, { run, url }] of Object.entries(runners)) {
-        note(`${name}Get`, median(numbers(await run('gets', `${url}/`, size.connections))));
-        note(`${name}Rate`, Number(await run('rate', `${url}/`, size.connections * 2, AT_ONCE)));
-        note(`${name}Down`, rateOf(bytes, await run('download', `${url}/zeros/${bytes}`)));
-        note(`${name}Up`, rateOf(bytes, await run('upload', `${url}/sink`, bytes)));
+        await noteAll(run, url, size.connections, bytes, (what, figure) => note(`${name}${what}`, figure));
       }
       for (const network of ['namespace', 'proxy', 'none'] as const)
         note(`${network}Start`, await startSeconds(near, network));
@@ -117,10 +114,7 @@ async function measureFar(
   try {
     for (let i = 0; i < size.repeats; i++) {
       for (const [name, { run, url }] of Object.entries(runners)) {
-        note(`${name}Get`, median(numbers(await run('gets', `${url}/`, connections))));
-        note(`${name}Short`, rateOf(FAR_SHORT_BYTES, await run('download', `${url}/zeros/${FAR_SHORT_BYTES}`)));
-        note(`${name}Down`, rateOf(bytes, await run('download', `${url}/zeros/${bytes}`)));
-        note(`${name}Up`, rateOf(bytes, await run('upload', `${url}/sink`, bytes)));
+        await noteAll(run, url, connections, bytes, (what, figure) => note(`${name}${what}`, figure));
       }
     }
   } finally {
@@ -128,6 +122,22 @@ async function measureFar(
     await relay.close();
     await rm(folder, { recursive: true });
   }
+}
+
+/** Notes Get (ms), Rate (/s), Short, Down and Up (MiB/s), as one client meets them one after another. */
+async function noteAll(
+  run: Runner,
+  url: string,
+  connections: number,
+  bytes: number,
+  note: (what: string, figure: number) => void,
+): Promise<void> {
+  const took = (await run('all', url, connections, AT_ONCE, SHORT_BYTES, bytes)) as Record<string, unknown>;
+  note('Get', median(numbers(took.gets)));
+  note('Rate', Number(took.rate));
+  note('Short', rateOf(SHORT_BYTES, took.short));
+  note('Down', rateOf(bytes, took.down));
+  note('Up', rateOf(bytes, took.up));
 }
 
 function farRows(beside: Beside): Row[] {
