@@ -3,11 +3,9 @@ import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
 import { run, tryRun, waitFor } from '../cluster/exec.ts';
-import { HOME_NAME } from '../support/home-network.ts';
 import { Inside } from '../support/inside.ts';
-import { type InterceptRun, runIntercept, startIntercept } from '../support/intercept-run.ts';
-import { withSudo } from '../support/laptop.ts';
-import { type LaptopState, laptopState } from '../support/laptop-state.ts';
+import { type InterceptRun, runIntercept } from '../support/intercept-run.ts';
+import { assertBecomes, type LaptopState, laptopState } from '../support/laptop-state.ts';
 import { type NetworkScene, openNetworkScene, SECRET_FILE, WEB } from '../support/network-scene.ts';
 import { clusterOrUndefined } from '../support/scene.ts';
 import { assertPrints, curl } from './network-checks.ts';
@@ -62,20 +60,7 @@ describe.skipIf(cluster === undefined)('after a kill -9 of the session the lapto
   async function assertUndone(session: InterceptRun, before: LaptopState, mark: string): Promise<void> {
     session.child.kill('SIGKILL');
     await session.exited;
-    await assertBecomes(before, mark, session.transcript);
-  }
-
-  async function assertBecomes(before: LaptopState, mark: string, shown: string): Promise<void> {
-    const state = (): Promise<LaptopState> => laptopState(network.scene.laptop, `${MARK}=${mark}`);
-    const isSame = async (): Promise<true | undefined> => {
-      const now = await state();
-      return JSON.stringify(now) === JSON.stringify(before) ? true : undefined;
-    };
-    await waitFor(isSame, { timeoutMs: 60_000, intervalMs: 300, onTimeout: () => new Error('late') }).catch(
-      async () => {
-        assert.deepEqual(await state(), before, shown);
-      },
-    );
+    await assertBecomes(network.scene.laptop, `${MARK}=${mark}`, before, session.transcript);
   }
 
   test.each(['namespace', 'proxy'])('%s mode: DNS, routes, mounts, files and processes', async (mode) => {
@@ -90,29 +75,6 @@ describe.skipIf(cluster === undefined)('after a kill -9 of the session the lapto
     await assertPrints(inside, curl('http://api/alive'), 'api /alive\n');
     assert.notDeepEqual(await laptopState(scene.laptop, `${MARK}=${mode}`), before);
     await assertUndone(inside.session, before, mode);
-  });
-
-  test('system mode: DNS works meanwhile, and the next run puts it back', async () => {
-    const { scene, home } = network;
-    const root = withSudo(scene.laptop);
-    const args = ['connect', '--namespace', scene.namespace.name];
-    const start = async (mark: string): Promise<InterceptRun> => {
-      const session = await startIntercept(root, args, { namespace: scene.namespace, env: environment(mark) });
-      await session.until('ready', 120_000);
-      return session;
-    };
-    const first = await start('system-first');
-    await first.interrupt();
-    const before = await laptopState(scene.laptop, `${MARK}=system`);
-    assert.equal(before['resolv.conf']?.join('\n'), home.resolvConf);
-    const killed = await start('system');
-    await assertPrints(scene.laptop, curl('http://api/alive'), 'api /alive\n');
-    killed.child.kill('SIGKILL');
-    await killed.exited;
-    await assertPrints(scene.laptop, curl(`http://${HOME_NAME}/`), /^home /);
-    const next = await start('system-next');
-    await next.interrupt();
-    await assertBecomes(before, 'system', `${killed.transcript}\n${next.transcript}`);
   });
 });
 

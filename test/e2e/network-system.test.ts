@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
 import { type ClientPrograms, useClientPrograms } from '../support/client-programs.ts';
@@ -42,6 +43,15 @@ describe.skipIf(cluster === undefined)('the whole laptop in system mode', () => 
     },
   );
 
+  test('that user may list the Services of one namespace only: the other’s were found when they were asked for', async () => {
+    const { system } = await session.until('network');
+    assert.match(
+      system ?? '',
+      new RegExp(`Services of namespace ${network.scene.namespace.name}, names by 127\\.64\\.0\\.`),
+    );
+    await assertPrints(laptop, curl(`http://api.${network.upstreams.otherNamespace}/asked`), 'other-api /asked\n');
+  });
+
   test('psql reaches a Service by name, and redis-cli its ClusterIP', async (context) => {
     const { hasDatabases, clusterIps } = network.upstreams;
     context.skip(!hasDatabases, 'the cluster has no tools image');
@@ -54,8 +64,8 @@ describe.skipIf(cluster === undefined)('the whole laptop in system mode', () => 
     await assertPrints(laptop, ['dig', '+search', '+short', 'SRV', '_http._tcp.api'], `0 100 80 ${api}\n`);
   });
 
-  test('names of the laptop’s own network are known as before', async () => {
-    await assertPrints(laptop, curl(`http://${HOME_NAME}/`), /^home /);
+  test('names of the laptop’s own network are known as before, and as fast', async () => {
+    await assertPrints(laptop, ['curl', '-sS', '--max-time', '1', `http://${HOME_NAME}/`], /^home /);
   });
 
   test('a Service that comes is reached, and one that goes is unknown', async () => {

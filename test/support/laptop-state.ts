@@ -1,7 +1,8 @@
 // What a session may change on a laptop, to compare before and after.
+import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { tryRun } from '../cluster/exec.ts';
+import { tryRun, waitFor } from '../cluster/exec.ts';
 import { laptopEtc } from '../cluster/laptop-namespace.ts';
 import type { Laptop } from './laptop.ts';
 import { processesWith } from './processes.ts';
@@ -31,8 +32,26 @@ export async function laptopState(laptop: Laptop, variable: string): Promise<Lap
     listening: await listening(laptop),
     mounts: (await readFile('/proc/mounts', 'utf8')).split('\n').filter((line) => line.includes(laptop.home)),
     processes: await processesWith(variable),
+    'journal of system mode': await readdir('/run/kube-intercept').catch(() => ['none']),
     'files of the home': await filesBelow(laptop.home),
   };
+}
+
+/** Waits until the laptop's state is what it was; shows what is not when it does not become so. */
+export async function assertBecomes(
+  laptop: Laptop,
+  variable: string,
+  before: LaptopState,
+  shown: string,
+): Promise<void> {
+  const isSame = async (): Promise<true | undefined> => {
+    const now = await laptopState(laptop, variable);
+    return JSON.stringify(now) === JSON.stringify(before) ? true : undefined;
+  };
+  const onTimeout = (): Error => new Error('late');
+  await waitFor(isSame, { timeoutMs: 60_000, intervalMs: 300, onTimeout }).catch(async () => {
+    assert.deepEqual(await laptopState(laptop, variable), before, shown);
+  });
 }
 
 /** Everything but folders, and the log that a restore in the background leaves for its user. */
