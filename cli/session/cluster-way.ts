@@ -46,7 +46,7 @@ export async function openClusterWay(options: ClusterWayOptions): Promise<Cluste
   const { search, ndots, addresses } = podNetwork;
   const serviceAddress = podVariables.KUBERNETES_SERVICE_HOST;
   const localRanges = new AddressRanges(options.localCidrs);
-  const localHosts = new HostGlobs(options.localHosts);
+  const localHosts = new HostGlobs(options.localHosts, search);
   const clusterRanges = new AddressRanges(
     await findClusterRanges({
       client,
@@ -65,6 +65,7 @@ export async function openClusterWay(options: ClusterWayOptions): Promise<Cluste
     laptop: options.laptop ?? new LaptopUpstream(),
     laptopSuffixes: options.dnsLocal,
     clusterSuffixes: options.dnsCluster,
+    laptopNames: (name) => localHosts.namesOf(name),
     inClusterRange: (address) => clusterRanges.has(address),
     log,
   });

@@ -165,13 +165,13 @@ async function bySystem(options: NetworkStart, opened: Opened): Promise<Pick<Net
 }
 
 async function byProxy(
-  { localHosts, log }: NetworkStart,
+  { log }: NetworkStart,
   { egress, resolver }: ClusterWay,
   opened: Opened,
   reason?: string,
 ): Promise<Pick<Network, 'inside' | 'status'>> {
   // The command's own options for Node and Java are joined to these by commandEnvironment().
-  const inside = await startProxyMode({ egress, resolver, localHosts, environment: {}, log });
+  const inside = await startProxyMode({ egress, resolver, environment: {}, log });
   opened.add(() => inside.close());
   const { address } = inside;
   return { inside, status: { mode: 'proxy', proxy: address, ...(reason === undefined ? {} : { reason }) } };

@@ -25,7 +25,7 @@ import {
   readReply,
   TYPE,
 } from '../../../src/dns/message.ts';
-import { searchCandidates } from '../../../src/dns/names.ts';
+import { isUnder, searchCandidates, withoutLastDot } from '../../../src/dns/names.ts';
 import { errorText } from '../../../src/errors.ts';
 import type { Log } from '../../../src/log.ts';
 import { DialError } from '../dial-error.ts';
@@ -42,6 +42,11 @@ export interface ResolverOptions {
   /** `--dns-local` and `--dns-cluster`. */
   readonly laptopSuffixes: readonly string[];
   readonly clusterSuffixes: readonly string[];
+  /**
+   * What a name that is to leave from the laptop in any case (`--local-host`) is called there; none for all others. The
+   * laptop is asked first, and whoever answers, the addresses are the laptop's.
+   */
+  readonly laptopNames?: (name: string) => readonly string[];
   /** Whether an address is in one of the cluster's ranges. Not asked about learned ones. */
   readonly inClusterRange: (address: string) => boolean;
   readonly log: Log;
@@ -76,6 +81,8 @@ interface Found {
   readonly reply: Reply;
   readonly origin: Origin;
   readonly addresses: readonly AnsweredAddress[];
+  /** The user's words say where its addresses are dialled from. */
+  readonly chosen?: boolean;
   /** False: told to those who wait for it, and asked anew by the next one. */
   readonly keep: boolean;
 }
@@ -220,6 +227,7 @@ export class PodResolver implements Resolver {
   async #resolve(question: Question, turn: LaptopTurn | undefined): Promise<Found> {
     const name = questionName(question);
     const route = this.#route(name);
+    const laptopNames = this.#options.laptopNames?.(name) ?? [];
     switch (route) {
       case 'loopback':
         return loopback(question);
@@ -227,8 +235,10 @@ export class PodResolver implements Resolver {
         if (turn !== undefined && !(await turn.comes)) return made(question, RCODE.NXDOMAIN);
         return (await this.#ask('laptop', question)) ?? made(question, RCODE.SERVFAIL);
       case 'cluster':
+        if (laptopNames.length > 0) return await this.#resolveForLaptop(question, laptopNames);
         return (await this.#ask('cluster', question)) ?? made(question, RCODE.SERVFAIL);
       case 'cluster-first':
+        if (laptopNames.length > 0) return await this.#resolveForLaptop(question, laptopNames);
         return await this.#resolveByBoth(question, turn);
       default:
         return route satisfies never;
@@ -247,6 +257,28 @@ export class PodResolver implements Resolver {
     // REFUSED: "not mine to answer". Without any answer of the cluster the laptop's "no" says nothing.
     if (cluster?.reply.rcode === RCODE.REFUSED && answered) return laptop;
     return cluster ?? made(question, RCODE.SERVFAIL);
+  }
+
+  /** The laptop by any of these names, else the cluster; connections leave from the laptop either way. */
+  async #resolveForLaptop(question: Question, names: readonly string[]): Promise<Found> {
+    const own = questionName(question);
+    const isDelegated = this.#options.clusterSuffixes.some((suffix) => isUnder(own, suffix)); // --dns-cluster
+    const replies = isDelegated ? [] : await Promise.all(names.map((name) => this.#askLaptopAs(question, name)));
+    const known = replies.find((found) => found?.reply.rcode === RCODE.NOERROR);
+    const found = known ?? (await this.#ask('cluster', question)) ?? made(question, RCODE.SERVFAIL);
+    return { ...found, origin: 'laptop', chosen: true };
+  }
+
+  /** What the laptop says of another name, as the answer to this question; addresses only. */
+  async #askLaptopAs(question: Question, name: string): Promise<Found | undefined> {
+    if (name === withoutLastDot(questionName(question)).toLowerCase()) return await this.#ask('laptop', question);
+    const type = question.type === TYPE.A ? 'A' : question.type === TYPE.AAAA ? 'AAAA' : undefined;
+    const other = type === undefined ? 'nothing' : readQuestion(makeQuestion(name, type));
+    const found = typeof other === 'string' ? undefined : await this.#ask('laptop', other);
+    if (found === undefined || found.reply.rcode !== RCODE.NOERROR) return undefined;
+    const values = found.addresses.map(({ address }) => address);
+    const ttlSeconds = values.length === 0 ? 0 : keepSeconds(found.reply);
+    return { ...fromBytes(syntheticReply(question, { rcode: RCODE.NOERROR, values, ttlSeconds })), keep: true };
   }
 
   /** @returns undefined when there is no answer, or none to this question */
@@ -268,10 +300,10 @@ export class PodResolver implements Resolver {
     }
   }
 
-  #learn({ addresses, origin, reply }: Found): void {
+  #learn({ addresses, origin, reply, chosen }: Found): void {
     if (addresses.length === 0 || !hasAnswers(reply)) return;
     const [seconds, nowMs] = [keepSeconds(reply), performance.now()];
-    for (const { address } of addresses) this.#origins.learn(canonicalAddress(address), origin, seconds, nowMs);
+    for (const { address } of addresses) this.#origins.learn(canonicalAddress(address), origin, seconds, nowMs, chosen);
   }
 }
 

@@ -3,7 +3,7 @@ import { DialError } from '../dial-error.ts';
 import type { Egress, LookedUp, Outgoing, Resolver, UdpFlow } from '../types.ts';
 import { type AgentWay, checkDestination, dialError, dialThroughAgent } from './agent-dial.ts';
 import { dialFromLaptop } from './laptop-dial.ts';
-import { addressLiteral, type EgressPolicy, type Way, wayOfAddress, wayOfName } from './policy.ts';
+import { addressLiteral, type EgressPolicy, isLocalhost, type Way, wayOfAddress, wayOfFound } from './policy.ts';
 import { openAgentFlow, openLaptopFlow, openLaterFlow } from './udp-flows.ts';
 
 /** Flows of datagrams at once; each is a stream of the tunnel or a socket of the laptop. */
@@ -36,8 +36,7 @@ export function createEgress(options: EgressOptions): Egress {
     return found.slice(0, MAX_ADDRESSES);
   };
 
-  const wayOf = (name: string, { address, origin }: LookedUp): Way =>
-    wayOfName(name, policy) ?? wayOfAddress(address, policy, origin);
+  const wayOf = (name: string, found: LookedUp): Way => wayOfFound(name, found, policy);
 
   const dialName = async (name: string, port: number, signal: AbortSignal): Promise<Outgoing> => {
     const found = await untilAborted(addressesOf(name, port), signal);
@@ -62,7 +61,7 @@ export function createEgress(options: EgressOptions): Egress {
       signal.throwIfAborted();
       const literal = addressLiteral(host);
       if (literal !== undefined) return await dialBy(wayOfAddress(literal, policy), literal, port, signal);
-      if (wayOfName(host, policy) === 'laptop') return await dialFromLaptop(host, port, signal);
+      if (isLocalhost(host)) return await dialFromLaptop(host, port, signal);
       return await dialName(host, port, signal);
     },
 
@@ -73,7 +72,7 @@ export function createEgress(options: EgressOptions): Egress {
       const literal = addressLiteral(host);
       let flow: UdpFlow;
       if (literal !== undefined) flow = flowBy(wayOfAddress(literal, policy), literal, port);
-      else if (wayOfName(host, policy) === 'laptop') flow = openLaptopFlow(host, port);
+      else if (isLocalhost(host)) flow = openLaptopFlow(host, port);
       else {
         flow = openLaterFlow(async () => {
           const [first] = await addressesOf(host, port);

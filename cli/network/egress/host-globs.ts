@@ -1,21 +1,50 @@
+import { isUnder, withoutLastDot } from '../../../src/dns/names.ts';
 import { InterceptorError } from '../../../src/errors.ts';
 
 const MAX_GLOB_LENGTH = 253;
 
-/** Host names by globs: `*` stands for any characters, dots included; case and a last dot do not matter. */
+/**
+ * Host names by globs: `*` stands for any characters, dots included; case and a last dot do not matter. A glob is meant as
+ * names are typed: `api` is also what a search list makes of it.
+ */
 export class HostGlobs {
   readonly globs: readonly string[];
   readonly #patterns: readonly (readonly string[])[];
+  readonly #search: readonly string[];
 
-  /** @throws InterceptorError USAGE_BAD_OPTION for an empty glob or one with characters no name has */
-  constructor(globs: Iterable<string>) {
+  /**
+   * @param search the pod's search list
+   * @throws InterceptorError USAGE_BAD_OPTION for an empty glob or one with characters no name has
+   */
+  constructor(globs: Iterable<string>, search: readonly string[] = []) {
     this.globs = [...globs];
+    this.#search = search.map((domain) => withoutLastDot(domain).toLowerCase());
     this.#patterns = this.globs.map(toParts);
   }
 
   has(name: string): boolean {
-    const plain = name.toLowerCase().replace(/\.$/, '');
-    return this.#patterns.some((parts) => matches(plain, parts));
+    return this.#spellings(name).some((spelling) => this.#matches(spelling));
+  }
+
+  /**
+   * What a name that is meant by a glob is called on the laptop: itself, and as it may have been typed before the search
+   * list completed it.
+   * @returns in lower case; none when no glob means the name
+   */
+  namesOf(name: string): readonly string[] {
+    const [full = '', ...typed] = this.#spellings(name);
+    const shortest = typed.filter((spelling) => this.#matches(spelling)).sort((a, b) => a.length - b.length);
+    return [...(this.#matches(full) ? [full] : []), ...shortest.slice(0, 1)];
+  }
+
+  #matches(name: string): boolean {
+    return this.#patterns.some((parts) => matches(name, parts));
+  }
+
+  #spellings(name: string): readonly string[] {
+    const full = withoutLastDot(name).toLowerCase();
+    const suffixes = this.#search.filter((domain) => full !== domain && isUnder(full, domain));
+    return [full, ...suffixes.map((domain) => full.slice(0, -domain.length - 1))];
   }
 }
 

@@ -1,4 +1,6 @@
 import { isIP } from 'node:net';
+import { isUnder } from '../../../src/dns/names.ts';
+import type { LookedUp } from '../types.ts';
 import { type AddressRanges, isLoopback } from './address-ranges.ts';
 import type { HostGlobs } from './host-globs.ts';
 
@@ -18,14 +20,18 @@ export interface EgressPolicy {
   readonly originOf: (address: string) => 'cluster' | 'laptop' | undefined;
 }
 
+/** A name of the laptop's own, which is not looked up anywhere (RFC 6761 §6.3). */
+export function isLocalhost(name: string): boolean {
+  return isUnder(name, 'localhost');
+}
+
 /**
  * The way a name decides by itself.
  * @returns undefined: its addresses decide
  */
 export function wayOfName(name: string, policy: EgressPolicy): Way | undefined {
   const plain = name.toLowerCase().replace(/\.$/, '');
-  if (plain === 'localhost' || plain.endsWith('.localhost')) return 'laptop';
-  if (policy.localHosts.has(plain)) return 'laptop';
+  if (isLocalhost(plain) || policy.localHosts.has(plain)) return 'laptop';
   if (policy.isClusterName(plain)) return 'pod';
   return undefined;
 }
@@ -40,6 +46,16 @@ export function wayOfAddress(address: string, policy: EgressPolicy, learned?: 'c
   if (origin === 'laptop') return 'laptop';
   if (policy.egress === 'pod' || policy.clusterRanges.has(address)) return 'pod';
   return 'laptop';
+}
+
+/**
+ * The way to an address that a lookup of a name has told. `--local-cidr` counts for the cluster's names, too: who connects
+ * to the address itself cannot be told from who connects by the name.
+ */
+export function wayOfFound(name: string, { address, origin }: LookedUp, policy: EgressPolicy): Way {
+  const byName = wayOfName(name, policy);
+  if (byName === 'pod' && policy.localRanges.has(address)) return 'laptop';
+  return byName ?? wayOfAddress(address, policy, origin);
 }
 
 /** A literal as sockets take it: without the brackets of URLs and without a zone. */

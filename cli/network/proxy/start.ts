@@ -8,8 +8,6 @@ import { proxyVariables } from './variables.ts';
 export interface ProxyModeOptions {
   readonly egress: Egress;
   readonly resolver: Pick<Resolver, 'answer' | 'lookup'>;
-  /** Globs of `--local-host`. */
-  readonly localHosts: readonly string[];
   /** What the command would get without us: its NODE_OPTIONS and JAVA_TOOL_OPTIONS are kept. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
@@ -31,14 +29,14 @@ export interface ProxyMode extends Inside {
  */
 export async function startProxyMode(options: ProxyModeOptions): Promise<ProxyMode> {
   const credentials = makeCredentials();
-  const { egress, resolver, log, localHosts, environment, port } = options;
+  const { egress, resolver, log, environment, port } = options;
   const proxy = await ProxyPort.listen({ egress, resolver, credentials, log, port });
   const address = `${PROXY_HOST}:${proxy.port}`;
   return {
     mode: 'proxy',
     address,
     url: `socks5h://${credentials.user}:${credentials.password}@${address}`,
-    variables: proxyVariables({ port: proxy.port, credentials, localHosts, environment, preload: preloadFile() }),
+    variables: proxyVariables({ port: proxy.port, credentials, environment, preload: preloadFile() }),
     wrap: (argv) => argv,
     close: () => proxy.close(),
   };

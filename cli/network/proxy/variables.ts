@@ -2,13 +2,13 @@ import type { ProxyCredentials } from './access.ts';
 
 /** How the preload learns of the port, in the environment of the process it is loaded into. */
 export const PRELOAD_VARIABLE = 'KUBE_INTERCEPT_PROXY';
+/** Not the hosts of `--local-host`: the port sends them out by the laptop, and finds names that only the cluster has. */
 const NEVER_PROXIED = ['localhost', '127.0.0.1', '::1'] as const;
+const JAVA_NEVER_PROXIED = 'localhost|127.*|[::1]';
 
 export interface ProxyVariablesOptions {
   readonly port: number;
   readonly credentials: ProxyCredentials;
-  /** Globs of `--local-host`. */
-  readonly localHosts: readonly string[];
   /** The Node preload's file. */
   readonly preload: string;
   /** What the command would get without us: NODE_OPTIONS and JAVA_TOOL_OPTIONS are added to. */
@@ -31,7 +31,7 @@ export function proxyVariables(options: ProxyVariablesOptions): Record<string, s
     ...both('http_proxy', `http://${at}`),
     ...both('https_proxy', `http://${at}`),
     ...both('all_proxy', `socks5h://${at}`),
-    ...both('no_proxy', [...NEVER_PROXIED, ...options.localHosts.map(asSuffix)].join(',')),
+    ...both('no_proxy', NEVER_PROXIED.join(',')),
     NODE_OPTIONS: append(environment.NODE_OPTIONS, `--require ${quoteNodeOption(options.preload)}`),
     [PRELOAD_VARIABLE]: `${port}:${user}:${password}`,
     ...(process.platform === 'linux'
@@ -46,28 +46,18 @@ export function proxyVariables(options: ProxyVariablesOptions): Record<string, s
  * code of the program's (java.net.socks.password is not read): on Linux the port knows its user (access.ts), elsewhere the
  * JVM would be refused and is left alone.
  */
-function javaOptions({ port, localHosts }: ProxyVariablesOptions): string[] {
-  const bypass = nonProxyHosts(localHosts);
+function javaOptions({ port }: ProxyVariablesOptions): string[] {
   const properties = {
     socksProxyHost: '127.0.0.1',
     socksProxyPort: String(port),
-    socksNonProxyHosts: bypass,
+    socksNonProxyHosts: JAVA_NEVER_PROXIED,
     'http.proxyHost': '127.0.0.1',
     'http.proxyPort': String(port),
     'https.proxyHost': '127.0.0.1',
     'https.proxyPort': String(port),
-    'http.nonProxyHosts': bypass,
+    'http.nonProxyHosts': JAVA_NEVER_PROXIED,
   };
   return Object.entries(properties).map(([name, value]) => `-D${name}=${value}`);
-}
-
-function nonProxyHosts(localHosts: readonly string[]): string {
-  return ['localhost', '127.*', '[::1]', ...localHosts].join('|');
-}
-
-/** `*.corp.example` in the words of NO_PROXY, where a leading dot stands for all below. */
-function asSuffix(glob: string): string {
-  return glob.replace(/^\*(?=\.)/, '');
 }
 
 function append(own: string | undefined, ours: string): string {

@@ -49,7 +49,6 @@ beforeEach(async () => {
   variables = proxyVariables({
     port: proxy.port,
     credentials,
-    localHosts: [],
     preload: join(dir, 'preload.cjs'),
     environment: { NODE_OPTIONS: '--no-warnings' },
   });

@@ -8,7 +8,7 @@ import { proxyVariables } from '../../../cli/network/proxy/variables.ts';
 
 const credentials = { user: 'intercept', password: 'secret' };
 const variablesOf = (environment: Record<string, string>, preload = '/opt/preload.cjs'): Record<string, string> =>
-  proxyVariables({ port: 4000, credentials, localHosts: ['*.corp.example', 'db.home'], preload, environment });
+  proxyVariables({ port: 4000, credentials, preload, environment });
 
 test('proxy variables come in both cases, with the credentials', () => {
   const variables = variablesOf({});
@@ -17,7 +17,7 @@ test('proxy variables come in both cases, with the credentials', () => {
     assert.equal(variables[name.toUpperCase()], variables[name]);
   }
   assert.equal(variables.all_proxy, 'socks5h://intercept:secret@127.0.0.1:4000');
-  assert.equal(variables.NO_PROXY, 'localhost,127.0.0.1,::1,.corp.example,db.home');
+  assert.equal(variables.NO_PROXY, 'localhost,127.0.0.1,::1');
 });
 
 test('the command’s own NODE_OPTIONS and JAVA_TOOL_OPTIONS are kept in front', () => {

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
 import { AddressRanges, parseCidr } from '../../../../cli/network/egress/address-ranges.ts';
 import { HostGlobs } from '../../../../cli/network/egress/host-globs.ts';
-import { addressLiteral, type EgressPolicy, wayOfAddress, wayOfName } from '../../../../cli/network/egress/policy.ts';
+import {
+  addressLiteral,
+  type EgressPolicy,
+  wayOfAddress,
+  wayOfFound,
+  wayOfName,
+} from '../../../../cli/network/egress/policy.ts';
 
 const policy = (change: Partial<EgressPolicy> = {}): EgressPolicy => ({
   egress: 'pod',
@@ -108,4 +114,26 @@ test('a glob takes any characters for a star, and many stars are no trap', () =>
   assert.equal(has('ab*bc', 'abc'), false);
   assert.equal(has('a*', 'ba'), false);
   assert.equal(has(`${'*a'.repeat(100)}*b`, `${'a'.repeat(250)}c`), false);
+});
+
+test('--local-cidr counts for what the cluster’s names lead to, too', () => {
+  const found = (address: string) => ({ address, family: 4, origin: 'cluster' }) as const;
+  assert.equal(wayOfFound('db.shop.svc.cluster.local', found('192.168.3.4'), policy()), 'laptop');
+  assert.equal(wayOfFound('db.shop.svc.cluster.local', found('10.96.0.9'), policy()), 'pod');
+  assert.equal(wayOfFound('example.com', found('192.168.3.4'), policy()), 'laptop');
+  assert.equal(wayOfFound('git.corp.example', found('10.96.0.9'), policy()), 'laptop');
+});
+
+test('a glob means a name as it is typed, and what the search list makes of it', () => {
+  const globs = new HostGlobs(['api', 'db.corp'], ['shop.svc.cluster.local', 'svc.cluster.local.']);
+  assert.deepEqual(globs.namesOf('api'), ['api']);
+  assert.deepEqual(globs.namesOf('API.shop.svc.cluster.local.'), ['api']);
+  assert.deepEqual(globs.namesOf('db.corp.svc.cluster.local'), ['db.corp']);
+  assert.deepEqual(globs.namesOf('api.other.svc.cluster.local'), []);
+  assert.deepEqual(globs.namesOf('api.example.com'), []);
+  assert.equal(globs.has('api.shop.svc.cluster.local'), true);
+  assert.deepEqual(new HostGlobs(['*'], ['svc.cluster.local']).namesOf('a.b.svc.cluster.local'), [
+    'a.b.svc.cluster.local',
+    'a.b',
+  ]);
 });
