@@ -12,7 +12,7 @@ import { assertPrints, assertReaches, clusterUrls, curl, psql, redisCli } from '
 const cluster = await clusterOrUndefined();
 /**
  * Not musl: it asks all servers of resolv.conf at once and takes the first answer, and on a laptop of glibc without
- * systemd-resolved the laptop's own server stays behind ours, so that a kill -9 leaves names working.
+ * systemd-resolved the laptop's own stay behind ours (README; network-system-faults shows what for).
  */
 const MAKES = ['curl', 'go', 'java', 'node', 'python'] as const;
 
