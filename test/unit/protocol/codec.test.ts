@@ -4,13 +4,7 @@ import { test } from 'vitest';
 import { InterceptorError } from '../../../src/errors.ts';
 import { MAX_STREAM_ID, toStreamId } from '../../../src/ids.ts';
 import { decodeMessage, encodeFrame, encodeMessage, MessageWriter } from '../../../src/protocol/codec.ts';
-import {
-  FRAME_NUMBERS,
-  FRAME_SINCE,
-  type Frame,
-  OPEN_KINDS,
-  RESET_REASONS,
-} from '../../../src/protocol/frames.ts';
+import { FRAME_NUMBERS, FRAME_SINCE, type Frame, OPEN_KINDS, RESET_REASONS } from '../../../src/protocol/frames.ts';
 import { MAX_FIRST_BYTES, MAX_PAYLOAD_BYTES } from '../../../src/protocol/limits.ts';
 import { PROTOCOL_VERSIONS } from '../../../src/protocol/versions.ts';
 
