@@ -3,6 +3,7 @@ import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { SessionIdentity } from '../../src/protocol/control.ts';
 import type { AgentOptions } from '../kube/plan.ts';
+import { requireFreeToPod } from '../network/egress/to-pod.ts';
 import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
 import { readAgentCode } from '../session/agent-code.ts';
 import type { TunnelOption } from '../session/carriers.ts';
@@ -45,6 +46,7 @@ export async function checkSession(options: SessionCommandOptions): Promise<Chec
     });
   const env = Object.fromEntries((options.env ?? []).map(parseEnvOption));
   const inside = parseInside(options, command !== undefined);
+  await requireFreeToPod(inside.network?.toPod ?? []);
   const envFile = options.envFile === undefined ? undefined : resolve(options.envFile);
   if (envFile !== undefined) await requireEnvFile(envFile);
   const [file] = command ?? [];

@@ -9,6 +9,7 @@ import type { AgentTunnel } from './agent-tunnel.ts';
 import type { Agents } from './agents.ts';
 import { atMost } from './backoff.ts';
 import { Command, type CommandEnd } from './command.ts';
+import { endCommand } from './end-command.ts';
 import { removeEnvFile, writeEnvFile } from './env-file.ts';
 import { commandEnvironment, selectVariables } from './environment.ts';
 import { startFiles } from './files/files.ts';
@@ -64,6 +65,10 @@ export class ProcessSide {
 
   get hasCommand(): boolean {
     return this.#options.command !== undefined;
+  }
+
+  get hasFiles(): boolean {
+    return this.#files !== undefined;
   }
 
   get status(): NetworkStatus | undefined {
@@ -140,12 +145,7 @@ export class ProcessSide {
     await atMost(this.#starting, START_ENDS_MS, forced); // what it still brings about is ended with the rest
     const command = this.#command;
     if (command === undefined) return undefined;
-    // A Ctrl-C on a terminal has reached the command too: it is in the same process group.
-    if (leave.signal !== 'SIGINT' || process.stdin.isTTY !== true) command.signal(leave.signal ?? 'SIGTERM');
-    const force = (): void => void command.killTree();
-    if (forced.aborted) force();
-    else forced.addEventListener('abort', force, { once: true });
-    return await command.ended;
+    return await endCommand(command, leave, { forced, report: this.#options.report });
   }
 
   /** Removes what start() has put on the laptop, the command having ended. Reports what cannot be removed. */

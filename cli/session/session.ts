@@ -133,6 +133,7 @@ export class Session {
       service: traffic?.service,
       ports: (traffic?.ports ?? []).map((port): PortReport => port.describe),
       pods: agents.tunnels.length,
+      files: this.#process.hasFiles,
       elapsedMs: Math.round(performance.now() - startedAt),
     });
   }

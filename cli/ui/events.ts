@@ -75,6 +75,8 @@ export type SessionEvent =
       readonly service: string | undefined;
       readonly ports: readonly PortReport[];
       readonly pods: number;
+      /** The command has copies of the pod's files. */
+      readonly files?: boolean;
       readonly elapsedMs: number;
     }
   | {

@@ -32,13 +32,15 @@ export function createReporter(options: ReporterOptions): Report {
   if (options.form === 'json') return (event) => void out.write(`${JSON.stringify(event)}\n`);
   const terminal = options.form === 'terminal';
   const paint = (code: number, text: string): string => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  const seen: Mutable<Seen> = { ready: false, takesTraffic: false, background: options.background };
+  const seen: Mutable<Seen> = { ...NOTHING_SEEN, takesTraffic: false, background: options.background };
   const rare = rareLines((text) => void out.write(`${text}\n`));
   let shared = false; // with the command's output
   let last = '';
   return (event) => {
     const line = describe(event, seen);
     if (event.event === 'ready') seen.ready = true;
+    if (event.event === 'network') seen.inside = event.mode !== 'none';
+    if (event.event === 'leaving') seen.leaving = true;
     if (event.event === 'found') seen.takesTraffic = event.service !== undefined;
     if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
@@ -87,10 +89,19 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 interface Seen {
   readonly ready: boolean;
   readonly takesTraffic: boolean;
+  /** A way into the cluster's network is open. */
+  readonly inside: boolean;
+  readonly leaving: boolean;
   readonly background: Background | undefined;
 }
 
-const NOTHING_SEEN: Seen = { ready: false, takesTraffic: true, background: undefined };
+const NOTHING_SEEN: Seen = {
+  ready: false,
+  takesTraffic: true,
+  inside: false,
+  leaving: false,
+  background: undefined,
+};
 
 interface Line {
   readonly sign: string;
@@ -128,7 +139,8 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return wait(event.waitingFor === undefined ? far : `${far}: ${event.waitingFor}`);
     }
     case 'waiting':
-      return wait(`waiting for ${event.for}`);
+      // Whoever leaves would wait in front of an empty line, or of one that a command has written over.
+      return { ...wait(`waiting for ${event.for}`), passing: !seen.leaving };
     case 'connected': {
       const far = `${event.connected}/${event.wanted}`;
       if (seen.ready) return tick(`connected to pod/${event.pod}: ${far} (${event.carrier})`);
@@ -180,8 +192,9 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return tick(`removed ${event.workload}`);
     case 'agent-kept': {
       const leave = `intercept leave ${event.workload} -n ${event.namespace}`;
-      const remove = event.reason === '--keep-agent' ? `; ${leave} removes it` : '';
-      return tick(`agent stays in ${event.workload} (${event.reason}); the app answers${remove}`);
+      const since = `agent stays in ${event.workload} (${event.reason})`;
+      // Who answers while somebody uses it is theirs to know.
+      return tick(event.reason === '--keep-agent' ? `${since}; the app answers; ${leave} removes it` : since);
     }
     case 'plan': // printed on stdout as it is
     case 'error':
@@ -209,9 +222,11 @@ function describeNetwork({ mode, reason, proxy, system, variables }: EventOf<'ne
 }
 
 /** The ready line of a session that takes no traffic. */
-function describeInside({ workload, elapsedMs }: EventOf<'ready'>, { background }: Seen): Line {
+function describeInside({ workload, files, elapsedMs }: EventOf<'ready'>, { background, inside }: Seen): Line {
   const end = background === undefined ? 'Ctrl-C ends it' : inBackground(background);
-  return tick(`ready in ${(elapsedMs / 1000).toFixed(1)} s: inside as ${workload} (${end})`);
+  const has = files === true ? 'environment and files' : 'environment';
+  const where = inside ? `inside as ${workload}` : `on the laptop's own network, with the ${has} of ${workload}`;
+  return tick(`ready in ${(elapsedMs / 1000).toFixed(1)} s: ${where} (${end})`);
 }
 
 export function describePort(port: PortReport): string {

@@ -79,6 +79,23 @@ export async function listenToPod(ports: readonly ToPodPort[], way: AgentWay, lo
   return { ports, close };
 }
 
+/**
+ * Sees to it that ports can be listened on, before anything is changed for their sake; leaves them free.
+ * @throws InterceptorError USAGE_BAD_PORT
+ */
+export async function requireFreeToPod(ports: readonly ToPodPort[]): Promise<void> {
+  const servers: Server[] = [];
+  try {
+    for (const { laptopPort, podPort } of ports) {
+      const server = createServer((socket) => socket.destroy());
+      await listen(server, laptopPort, podPort);
+      servers.push(server);
+    }
+  } finally {
+    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+}
+
 /** Servers in the pod listen on either loopback address. @throws DialError */
 async function dialPodLocalhost(way: AgentWay, podPort: number, signal: AbortSignal): Promise<Outgoing> {
   try {

@@ -5,7 +5,7 @@ import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, test } from 'vitest';
 import { type AgentWay, dialThroughAgent } from '../../../cli/network/egress/agent-dial.ts';
 import { dialFromLaptop } from '../../../cli/network/egress/laptop-dial.ts';
-import { listenToPod } from '../../../cli/network/egress/to-pod.ts';
+import { listenToPod, requireFreeToPod } from '../../../cli/network/egress/to-pod.ts';
 import { openAgentFlow, openLaptopFlow } from '../../../cli/network/egress/udp-flows.ts';
 import type { UdpFlow } from '../../../cli/network/types.ts';
 import { silentLog } from '../../../src/log.ts';
@@ -142,9 +142,18 @@ describe('--to-pod', () => {
       assert.match(String(error.hint), /--to-pod \d+:5432/);
       return true;
     });
+    await assert.rejects(requireFreeToPod(ports), { code: 'USAGE_BAD_PORT' }); // as early as it can be known
     const refused = connect(free, '127.0.0.1');
     const [error] = await once(refused, 'error');
     assert.equal(error.code, 'ECONNREFUSED');
     taken.close();
+  });
+
+  test('ports that are free stay free when they have been looked at', async () => {
+    const [one, two] = [await closedPort(), await closedPort()];
+    const ports = [one, two].map((laptopPort) => ({ laptopPort, podPort: 1 }));
+    await requireFreeToPod(ports);
+    await requireFreeToPod(ports);
+    await assert.rejects(requireFreeToPod([...ports, ...ports]), { code: 'USAGE_BAD_PORT' });
   });
 });

@@ -155,6 +155,33 @@ test('an agent that stays by --keep-agent can be removed with the command that i
   assert.match(text(), /; the app answers; intercept leave deployment\/web -n shop removes it\n$/);
 });
 
+test('of an agent that somebody else uses nobody says who answers', () => {
+  const { report, text } = collect('plain');
+  report({ event: 'agent-kept', namespace: 'shop', workload: 'deployment/web', reason: 'ann@laptop uses it' });
+  assert.equal(text(), '✓ agent stays in deployment/web (ann@laptop uses it)\n');
+});
+
+test('a session without traffic is only called inside when a way in is open', () => {
+  const ready = { ...READY, service: undefined, ports: [], workload: 'pod/dev' };
+  const said = (files: boolean, mode?: 'none' | 'namespace'): string => {
+    const { report, text } = collect('plain');
+    if (mode !== undefined) report({ event: 'network', mode });
+    report({ ...ready, files });
+    return text().split('\n').at(-2) ?? '';
+  };
+  assert.match(said(true, 'namespace'), /: inside as pod\/dev \(Ctrl-C ends it\)$/);
+  assert.match(said(true), /: on the laptop's own network, with the environment and files of pod\/dev \(/);
+  assert.match(said(false, 'none'), /: on the laptop's own network, with the environment of pod\/dev \(/);
+});
+
+test('what a session that is leaving waits for is a whole line at once', () => {
+  const { report, text } = collect('terminal');
+  report({ event: 'command-started', pid: 7 });
+  report({ event: 'leaving', reason: 'Ctrl-C' });
+  report({ event: 'waiting', for: 'the command (pid 7) to end' });
+  assert.match(text(), /… waiting for the command \(pid 7\) to end\n$/);
+});
+
 test('the form follows --json and the terminal', () => {
   assert.equal(reporterForm(true, { isTTY: true }), 'json');
   assert.equal(reporterForm(false, { isTTY: true }), 'terminal');
