@@ -10,6 +10,7 @@ import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target
 import { isDetachedChild, runDetached } from '../session/detach.ts';
 import { parseToOption } from '../session/listening.ts';
 import { givesOwnPorts, type NetworkOptions } from '../session/network.ts';
+import { requireNoTwin } from '../session/port-in-use.ts';
 import { ProcessPort } from '../session/process-port.ts';
 import { runSession } from '../session/run-session.ts';
 import { Traffic } from '../session/traffic.ts';
@@ -70,7 +71,11 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     listenTimeoutMs: hasCommand ? listenTimeoutMs : undefined,
     report,
   });
-  if (hasCommand) await requireFree(traffic.ports, checked.process.network);
+  if (hasCommand) {
+    const { kind: workloadKind, name: workloadName } = request;
+    const own = { server: access.server, namespace, workloadKind, workloadName };
+    await requireFree(traffic.ports, checked.process.network, own);
+  }
   const ports = traffic.ports.map((port) => port.describe);
   const service = found.service.metadata.name;
   const workload = workloadText(host.ref);
@@ -93,11 +98,20 @@ export async function intercept(targetText: string, options: InterceptOptions): 
 }
 
 /** A first look, before anything is changed; where the command gets ports of its own, somebody may have the laptop's. */
-async function requireFree(ports: readonly ProcessPort[], network: NetworkOptions | undefined): Promise<void> {
+async function requireFree(
+  ports: readonly ProcessPort[],
+  network: NetworkOptions | undefined,
+  own: Parameters<typeof requireNoTwin>[0],
+): Promise<void> {
   try {
     for (const port of ports) await port.requireFree();
   } catch (taken) {
-    if (!(await givesOwnPorts(network))) throw taken;
+    if (await givesOwnPorts(network)) return; // whose the traffic is, the agent will say
+    await requireNoTwin(
+      own,
+      ports.map(({ describe }) => describe.appPort),
+    );
+    throw taken;
   }
 }
 

@@ -2,6 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InterceptorError } from '../../src/errors.ts';
 import { isListening, readListeners } from './listening.ts';
+import { isAlive, readSessionRecords, type SessionRecord } from './state-files.ts';
 
 /**
  * Sees to it that a command can get the port: callers would otherwise be handed to whatever listens there, and the
@@ -12,10 +13,54 @@ import { isListening, readListeners } from './listening.ts';
 export async function requireFreePort(port: number, hosts: readonly string[]): Promise<void> {
   for (const host of hosts) {
     if (!(await isListening({ host, port }))) continue;
+    const session = await sessionOfPort(port);
+    if (session !== undefined) {
+      const { target, namespace, pid } = session;
+      throw new InterceptorError(
+        'USAGE_BAD_PORT',
+        `port ${port} on this laptop is in use already by the intercept of ${target} in ${namespace} (pid ${pid})`,
+        { hint: `${leaveHint(session)}; or choose another --port` },
+      );
+    }
     const owner = await ownerOf(port, host).catch(() => undefined); // no /proc on this system
     const by = owner === undefined ? '' : ` by pid ${owner.pid} (${owner.name})`;
     throw new InterceptorError('USAGE_BAD_PORT', `port ${port} on this laptop is in use already${by}`, {
       hint: 'end it, or choose another --port, or leave out the command to give the traffic to that process',
+    });
+  }
+}
+
+/** How another session of this laptop is ended, for people. */
+export function leaveHint({ target, namespace }: Pick<SessionRecord, 'target' | 'namespace'>): string {
+  return `intercept leave ${target} -n ${namespace} ends it`;
+}
+
+/** The other session of this user that gives the traffic of its target to that port; what listens there may be its command. */
+async function sessionOfPort(port: number): Promise<SessionRecord | undefined> {
+  for (const record of await readSessionRecords()) {
+    const has = record.ports.some(({ local }) => local.endsWith(`:${port}`));
+    if (has && record.pid !== process.pid && (await isAlive(record))) return record;
+  }
+  return undefined;
+}
+
+/**
+ * Sees to it that no other session of this user has the same traffic: where it has, the port it holds is not what to change.
+ * @throws InterceptorError TARGET_IN_USE
+ */
+export async function requireNoTwin(
+  own: Pick<SessionRecord, 'server' | 'namespace' | 'workloadKind' | 'workloadName'>,
+  appPorts: readonly number[],
+): Promise<void> {
+  for (const record of await readSessionRecords()) {
+    const { server, namespace, workloadKind, workloadName, ports, pid } = record;
+    if (server !== own.server || namespace !== own.namespace) continue;
+    if (workloadKind !== own.workloadKind || workloadName !== own.workloadName) continue;
+    if (!ports.some(({ appPort }) => appPorts.includes(appPort))) continue;
+    if (pid === process.pid || !(await isAlive(record))) continue;
+    const name = `${workloadKind.toLowerCase()}/${workloadName}`;
+    throw new InterceptorError('TARGET_IN_USE', `${name} is intercepted on this laptop already (pid ${pid})`, {
+      hint: leaveHint(record),
     });
   }
 }

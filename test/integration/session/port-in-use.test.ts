@@ -1,11 +1,27 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { test } from 'vitest';
-import { requireFreePort } from '../../../cli/session/port-in-use.ts';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'vitest';
+import { requireFreePort, requireNoTwin } from '../../../cli/session/port-in-use.ts';
+import { processStart, type SessionRecord, writeSessionRecord } from '../../../cli/session/state-files.ts';
 import { InterceptorError } from '../../../src/errors.ts';
 
 const HOSTS = ['127.0.0.1', '::1'];
+
+let folder: string;
+const before = process.env.XDG_STATE_HOME;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
+  process.env.XDG_STATE_HOME = folder;
+});
+afterEach(async () => {
+  if (before === undefined) delete process.env.XDG_STATE_HOME;
+  else process.env.XDG_STATE_HOME = before;
+  await rm(folder, { recursive: true, force: true });
+});
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -35,4 +51,58 @@ test.each(['127.0.0.1', '0.0.0.0', '::1', '::'])('a listener on %s is named with
   } finally {
     other.kill('SIGKILL');
   }
+});
+
+/** Another session of this laptop, by a process that lives as long as the test's. */
+async function otherSession(localPort: number): Promise<SessionRecord> {
+  const record = {
+    sessionId: 'abc',
+    pid: process.ppid,
+    processStart: await processStart(process.ppid),
+    startedAtMs: 1,
+    context: 'test',
+    kubeconfig: undefined,
+    server: 'https://x',
+    namespace: 'shop',
+    target: 'web',
+    workloadKind: 'Deployment',
+    workloadName: 'web',
+    service: 'web',
+    ports: [{ local: `127.0.0.1:${localPort}`, servicePort: 80, servicePortName: undefined, appPort: 8080 }],
+    socket: join(folder, 'abc.sock'),
+    envFile: undefined,
+  };
+  await writeSessionRecord(record);
+  return record;
+}
+
+test('a port that another intercept of this laptop has is told by its target, and how to end it', async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  await otherSession(address.port);
+  await assert.rejects(requireFreePort(address.port, HOSTS), (error) => {
+    assert.ok(error instanceof InterceptorError && error.code === 'USAGE_BAD_PORT');
+    assert.match(
+      error.message,
+      new RegExp(`in use already by the intercept of web in shop \\(pid ${process.ppid}\\)$`),
+    );
+    assert.equal(error.hint, 'intercept leave web -n shop ends it; or choose another --port');
+    return true;
+  });
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+});
+
+test('the same intercept twice on a laptop is TARGET_IN_USE; another port, namespace or a dead session is not', async () => {
+  const record = await otherSession(3000);
+  await assert.rejects(requireNoTwin(record, [8080]), {
+    code: 'TARGET_IN_USE',
+    message: `deployment/web is intercepted on this laptop already (pid ${process.ppid})`,
+    hint: 'intercept leave web -n shop ends it',
+  });
+  await requireNoTwin(record, [9090]);
+  await requireNoTwin({ ...record, namespace: 'other' }, [8080]);
+  await writeSessionRecord({ ...record, processStart: '1' });
+  await requireNoTwin(record, [8080]);
 });
