@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chown, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
-import { waitFor } from '../cluster/exec.ts';
+import { run, waitFor } from '../cluster/exec.ts';
 import { HOME_NAME } from '../support/home-network.ts';
 import { type InterceptRun, runIntercept, startIntercept } from '../support/intercept-run.ts';
 import { type Laptop, withSudo } from '../support/laptop.ts';
@@ -116,6 +116,24 @@ describe.skipIf(cluster === undefined)('a laptop in system mode whose session en
     await assertPrints(laptop, curl('http://api/still'), 'api /still\n');
     assert.equal(await session.interrupt(), 130);
     await isBack(session);
+  });
+
+  test('addresses of the cluster that a VPN of the laptop covers stay the VPN’s, which is told; names work', async () => {
+    const address = network.upstreams.clusterIps.api ?? '';
+    const inside = ['ip', 'netns', 'exec', laptop.netns, 'ip'];
+    await run([...inside, 'link', 'add', 'vpn0', 'type', 'veth', 'peer', 'name', 'vpn1']);
+    try {
+      await run([...inside, 'link', 'set', 'vpn0', 'up']);
+      await run([...inside, 'route', 'add', `${address}/24`.replace(/\d+\/24$/, '0/24'), 'dev', 'vpn0']);
+      const session = await connect();
+      const warning = await session.until('warning');
+      assert.match(warning.message, /is also an address of this laptop's networks \(vpn0\).*names work/);
+      const { stdout } = await laptop.run(['ip', '-4', 'route', 'get', address]);
+      assert.match(stdout, / dev vpn0 /);
+      await session.interrupt();
+    } finally {
+      await run([...inside, 'link', 'delete', 'vpn0']);
+    }
   });
 
   test('without root it is refused with the way out, before the cluster is asked', async () => {
