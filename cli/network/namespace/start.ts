@@ -7,6 +7,7 @@ import type { Egress, InnerPorts, Inside, Resolver } from '../types.ts';
 import { Datagrams } from './datagrams.ts';
 import { Gate } from './gate.ts';
 import { Helper, insideFolder } from './helper.ts';
+import { endLeftovers } from './leftovers.ts';
 import { Mirrors } from './mirrors.ts';
 import { namespaceReason } from './probe.ts';
 import { findCommand, findPrograms, PACKAGES } from './programs.ts';
@@ -82,6 +83,8 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
   };
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
+    const left = await endLeftovers(helper.pid);
+    if (left.length > 0) log.info('ended what the command left behind', { pids: left.join(' ') });
     gate.close();
     datagrams.close();
     for (const acceptor of acceptors) acceptor.close();

@@ -206,3 +206,25 @@ test('systemd-resolved is not asked past resolv.conf, which may be a link into i
   assert.equal((await session.run(['ls', '/run/systemd/resolve'])).stdout, 'resolv.conf\nstub-resolv.conf\n');
   assert.match((await session.run(['getent', 'ahostsv4', 'api'])).stdout, /^10.1.2.3 /);
 });
+
+test('what the command leaves behind ends with the namespace, also what ignores SIGTERM, and nothing else', async () => {
+  const [session, other] = [await start(), await start()];
+  const leave = (code: string): string[] => ['sh', '-c', `setsid sh -c '${code}' >/dev/null 2>&1 </dev/null & echo $!`];
+  const started = async (where: NamespaceSession, code: string): Promise<number> =>
+    Number((await where.run(leave(code))).stdout);
+  const meek = await started(session, 'exec sleep 300');
+  const deaf = await started(session, 'trap "" TERM; while :; do sleep 0.2; done');
+  const foreign = await started(other, 'exec sleep 300');
+  const runs = async (pid: number): Promise<boolean> =>
+    await readFile(`/proc/${pid}/cmdline`).then(
+      (line) => line.length > 0,
+      () => false, // ENOENT
+    );
+  assert.deepEqual(await Promise.all([meek, deaf, foreign].map(runs)), [true, true, true]);
+  await session.end();
+  await waitFor(async () => ((await runs(meek)) || (await runs(deaf)) ? undefined : true), {
+    timeoutMs: 5_000,
+    onTimeout: () => new Error('what the command left behind still runs'),
+  });
+  assert.equal(await runs(foreign), true);
+});
