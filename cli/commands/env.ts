@@ -9,6 +9,7 @@ import { parseTarget, type ResolvedTarget, resolveTarget } from '../kube/target.
 import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
 import { askSession } from '../session/control-socket.ts';
+import { dotenvWarning } from '../session/env-formats/dotenv.ts';
 import { ENV_FORMATS, type EnvFormat } from '../session/env-formats/formats.ts';
 import { selectVariables } from '../session/environment.ts';
 import { newIdentity } from '../session/identity.ts';
@@ -41,8 +42,11 @@ export async function env(targetText: string, options: EnvOptions): Promise<numb
     fromAgent(client, resolved, options.debug === true).then((variables) => variables ?? fromPod(client, resolved)),
     fromSession(access.server, resolved),
   ]);
-  const { text, leftOut } = ENV_FORMATS[format]({ ...selectVariables(pod), ...session });
+  const variables = { ...selectVariables(pod), ...session };
+  const { text, leftOut } = ENV_FORMATS[format](variables);
   process.stdout.write(text);
+  const misread = format === 'dotenv' ? dotenvWarning(variables) : undefined;
+  if (misread !== undefined) process.stderr.write(`warning: ${misread}\n`);
   for (const { name, why } of leftOut) process.stderr.write(`warning: ${name} is left out: it ${why}\n`);
   if (format === 'vscode') process.stderr.write(`hint: ${envFileHint(targetText)}\n`);
   return 0;

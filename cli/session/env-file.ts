@@ -1,7 +1,7 @@
 import { access, constants, lstat, open, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorText, InterceptorError, systemErrorCode } from '../../src/errors.ts';
-import { formatDotenv } from './environment.ts';
+import { formatDotenv } from './env-formats/dotenv.ts';
 
 const MARK = '# written by kube-intercept';
 

@@ -96,27 +96,3 @@ export function parseEnvOption(text: string): [name: string, value: string] {
     });
   return [name, text.slice(at + 1)];
 }
-
-/**
- * A dotenv file for shells (`set -a; . file`), Node's `--env-file` and util.parseEnv, and npm's dotenv. Line breaks are
- * real ones. A shell reads every value right. The others do not where no form is common to all:
- * - a value that holds `'` and also `"`, `$`, a backtick or a backslash is in double quotes with backslashes: npm's dotenv
- *   leaves those in (and makes line breaks of `\n` and `\r`), Node ends the value at its first `"`;
- * - both drop carriage returns, or make line breaks of them;
- * - npm's dotenv may read on behind a value that ends in a backslash.
- *
- * Docker's --env-file knows neither quotes nor line breaks.
- */
-export function formatDotenv(variables: Readonly<Record<string, string>>): string {
-  return Object.entries(variables)
-    .filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name}=${quoteDotenv(value)}\n`)
-    .join('');
-}
-
-function quoteDotenv(value: string): string {
-  if (/^[A-Za-z0-9_./:@%+,-]*$/.test(value)) return value;
-  if (!value.includes("'")) return `'${value}'`;
-  return `"${value.replace(/[\\"$`]/g, '\\$&')}"`;
-}

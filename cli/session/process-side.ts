@@ -11,6 +11,7 @@ import { atMost } from './backoff.ts';
 import { Command, type CommandEnd } from './command.ts';
 import { endCommand } from './end-command.ts';
 import { removeEnvFile, writeEnvFile } from './env-file.ts';
+import { dotenvWarning } from './env-formats/dotenv.ts';
 import { commandEnvironment, selectVariables } from './environment.ts';
 import { startFiles } from './files/files.ts';
 import type { CopiedFiles } from './files/types.ts';
@@ -115,12 +116,12 @@ export class ProcessSide {
     await this.#startNetwork(agents, tunnel, variables);
     const inside = this.#network?.inside;
     if (this.#leaving.isAsked) return; // a file written from now on would stay
-    if (envFile !== undefined)
-      await writeEnvFile(envFile, identity.sessionId, {
-        ...selectVariables(variables),
-        ...this.#ownVariables(),
-        ...env,
-      });
+    if (envFile !== undefined) {
+      const all = { ...selectVariables(variables), ...this.#ownVariables(), ...env };
+      await writeEnvFile(envFile, identity.sessionId, all);
+      const misread = dotenvWarning(all);
+      if (misread !== undefined) report({ event: 'warning', message: `${envFile}: ${misread}` });
+    }
     if (command === undefined || this.#leaving.isAsked) return;
     await beforeCommand(inside?.ports);
     const argv = inside?.wrap(command, process.cwd()) ?? command;

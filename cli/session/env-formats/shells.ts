@@ -1,4 +1,4 @@
-import { formatDotenv } from '../environment.ts';
+import { formatDotenv } from './dotenv.ts';
 import { type Formatted, formatEach, isShellName, NO_SHELL_NAME, type Variables } from './formatted.ts';
 
 /** bash refuses to set these, and a POSIX shell ends at the attempt. */
