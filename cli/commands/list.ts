@@ -29,7 +29,15 @@ interface Row {
   /** user@host of each session the agents know. */
   readonly holders: readonly string[];
   /** `in use`: a session stands inside by the agent and takes no traffic. */
-  readonly state: 'own pod' | 'in use' | 'intercepted' | 'agent only' | 'restoring' | 'unreadable' | 'not restored';
+  readonly state:
+    | 'own pod'
+    | 'ending'
+    | 'in use'
+    | 'intercepted'
+    | 'agent only'
+    | 'restoring'
+    | 'unreadable'
+    | 'not restored';
   readonly since: string | null;
   readonly installedBy: string | null;
 }
@@ -124,7 +132,7 @@ async function describeOwnPod(
     ports: [],
     claims: [],
     holders: holders.map(whoIs),
-    state: 'own pod',
+    state: pod.metadata.deletionTimestamp === undefined ? 'own pod' : 'ending',
     since: pod.metadata.creationTimestamp ?? null,
     installedBy: record === undefined ? null : whoIs(record.createdBy),
   };

@@ -98,7 +98,8 @@ export async function resolveTarget(client: KubeClient, options: ResolveOptions)
     if (deployment !== undefined) return resolveWorkload(client, options, 'Deployment', deployment);
     if (statefulSet !== undefined) return resolveWorkload(client, options, 'StatefulSet', statefulSet);
   }
-  throw await notFound(client, options, `service "${target.name}"`);
+  const what = target.kind === 'any' ? `workload or service named "${target.name}"` : `service "${target.name}"`;
+  throw await notFound(client, options, what);
 }
 
 async function resolveService(client: KubeClient, options: ResolveOptions, service: Service): Promise<ResolvedTarget> {

@@ -90,8 +90,9 @@ export function commandEnvironment({
 export function parseEnvOption(text: string): [name: string, value: string] {
   const at = text.indexOf('=');
   const name = at < 0 ? text : text.slice(0, at);
+  const shown = at === 0 ? text : name; // without the name there is nothing else to know it by
   if (at < 0 || !/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name))
-    throw new InterceptorError('USAGE_BAD_OPTION', `--env "${name}" is not KEY=VALUE`, {
+    throw new InterceptorError('USAGE_BAD_OPTION', `--env "${shown}" is not KEY=VALUE`, {
       hint: 'for example --env LOG_LEVEL=debug',
     });
   return [name, text.slice(at + 1)];

@@ -4,7 +4,7 @@ import { errorText } from '../../src/errors.ts';
 import { createLog, jsonLines } from '../../src/log.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import type { WorkloadKind } from '../kube/objects.ts';
+import { type WorkloadKind, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { kill } from './command.ts';
@@ -43,7 +43,10 @@ export async function takeOver(task: GuardianTask, commandPid: number | undefine
       await restoreFor(task, log);
       break;
     } catch (error) {
-      log.warn('restore failed, trying again', { reason: errorText(error) });
+      log.warn('restore failed, trying again', {
+        workload: `${task.workloadKind}/${task.workloadName}`,
+        reason: errorText(error),
+      });
       await pause(backoffMs(attempt), new AbortController().signal);
     }
   }
@@ -85,7 +88,7 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
     ownSessions: [task.sessionId, identity.sessionId],
     keepAgent: task.keepAgent,
     always: false,
-    report: (event) => log.info(event.event, {}),
+    report: ({ event, ...fields }) => log.info(event, { workload: workloadText(ref), ...fields }),
     log,
   });
 }

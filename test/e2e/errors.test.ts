@@ -122,7 +122,7 @@ cases([
     name: 'a Service that does not exist is named, with those of a similar name',
     args: ['webb', '--port', '3000', ...run],
     code: 'TARGET_NOT_FOUND',
-    message: /^no service "webb" in namespace "errors-\w+"$/,
+    message: /^no workload or service named "webb" in namespace "errors-\w+"$/,
     hint: /did you mean web\?.*-n <namespace>/,
   },
   {
@@ -580,7 +580,7 @@ const USAGE: readonly (readonly [readonly string[], ErrorCode, RegExp, RegExp])[
   [['leave', 'web', '--all'], 'USAGE_BAD_OPTION', /a target and --all exclude each other/, /./],
   [['leave'], 'SESSION_NOT_FOUND', /no session on this laptop/, /intercept leave web/],
   [['leave', 'web'], 'SESSION_NOT_FOUND', /deployment\/web in errors-\w+ is not intercepted/, /intercept list/],
-  [['leave', 'nothing'], 'TARGET_NOT_FOUND', /no service "nothing" in namespace/, /-n/],
+  [['leave', 'nothing'], 'TARGET_NOT_FOUND', /no workload or service named "nothing" in namespace/, /-n/],
   [['env', 'zero'], 'TARGET_NOT_READY', /deployment\/zero has no ready pod/, /kubectl get pods -n errors-/],
 ];
 cases(
@@ -618,7 +618,7 @@ test('for people an error is three lines on stderr, and stdout stays empty', asy
   assert.equal(result.stdout, '');
   assert.equal(
     result.stderr,
-    `error: no service "webb" in namespace "${namespace.name}"\n` +
+    `error: no workload or service named "webb" in namespace "${namespace.name}"\n` +
       'hint: did you mean web? other namespaces are not searched (-n <namespace>)\n' +
       'code: TARGET_NOT_FOUND\n',
   );

@@ -33,7 +33,8 @@ export function parseToPod(text: string): ToPodPort {
   const podPort = Number(match?.[2]);
   const laptopPort = match?.[1] === undefined ? podPort : Number(match[1]);
   if (![podPort, laptopPort].every((port) => port >= 1 && port <= 65_535)) {
-    throw new InterceptorError('USAGE_BAD_PORT', `--to-pod ${text}: no port`, {
+    const why = match === null ? 'is not [local:]port' : 'ports are 1 to 65535';
+    throw new InterceptorError('USAGE_BAD_PORT', `--to-pod ${text}: ${why}`, {
       hint: '--to-pod 5432, or --to-pod 15432:5432 for another port on the laptop',
     });
   }

@@ -36,7 +36,8 @@ describe('how the process stands inside', () => {
     [{ localCidr: ['10.0.0.0/33'] }, true, /no range/],
     [{ localHost: ['a b'] }, true, /no host name/],
     [{ dnsLocal: ['a..b'] }, true, /not a domain/],
-    [{ toPod: ['0'] }, true, /no port/],
+    [{ toPod: ['0:1'] }, true, /--to-pod 0:1: ports are 1 to 65535/],
+    [{ toPod: ['a'] }, true, /--to-pod a: is not \[local:\]port/],
     [{ files: 'off', filesExclude: ['/x'] }, true, /exclude each other/],
   ];
   test.each(refused)('%j is refused (with a command: %j)', (options, hasCommand, text) => {

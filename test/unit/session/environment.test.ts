@@ -64,6 +64,10 @@ test.each(['A', '=x', '1A=x', 'A B=x'])('--env %j is refused', (text) => {
   );
 });
 
+test('a value of --env without a name is told as it was typed', () => {
+  assert.throws(() => parseEnvOption('=x'), /--env "=x" is not KEY=VALUE/);
+});
+
 /** As `set -a; . file` in a POSIX shell. */
 function readWithShell(dotenv: string, names: readonly string[]): Record<string, string | undefined> {
   const script = `set -a\n${dotenv}printf '%s\\0' ${names.map((name) => `"$${name}"`).join(' ')}`;
