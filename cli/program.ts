@@ -166,6 +166,7 @@ Examples:
             'Put the whole laptop inside the cluster until Ctrl-C (with sudo); with --network proxy open a proxy that leads there.',
           )
           .addOption(asOption()),
+        ['proxy'],
       ),
     ),
   ).action(async (options: RunOptions) => {
@@ -235,18 +236,12 @@ function asOption(): Option {
 }
 
 /** How the process stands inside the cluster. */
-function withInside(command: Command): Command {
+function withInside(command: Command, modes: readonly string[] = ['auto', 'namespace', 'proxy', 'none']): Command {
+  const how = modes.length > 1 ? 'how the command is put inside (default: auto)' : 'only open a proxy, without sudo';
   return command
     .option('-e, --env <KEY=VALUE>', 'set a variable of the command over the pod’s; may be repeated', collect)
     .option('--env-file <file>', 'also write the pod’s environment as dotenv (mode 0600), for as long as the session')
-    .addOption(
-      new Option('--network <mode>', 'how the command is put inside (default: auto)').choices([
-        'auto',
-        'namespace',
-        'proxy',
-        'none',
-      ]),
-    )
+    .addOption(new Option('--network <mode>', how).choices([...modes]))
     .addOption(
       new Option(
         '--egress <which>',

@@ -88,7 +88,8 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
     ownSessions: [task.sessionId, identity.sessionId],
     keepAgent: task.keepAgent,
     always: false,
-    report: ({ event, ...fields }) => log.info(event, { workload: workloadText(ref), ...fields }),
+    report: (event) =>
+      log.info(event.event, { workload: workloadText(ref), step: 'step' in event ? event.step : undefined }),
     log,
   });
 }
