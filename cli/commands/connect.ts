@@ -10,10 +10,6 @@ export async function connect(options: RunOptions): Promise<number> {
       hint: `one command alone: intercept run -- ${options.command.join(' ')}`,
     });
   const network = options.network ?? 'system';
-  if (network === 'none' || network === 'namespace' || network === 'auto')
-    throw new InterceptorError('USAGE_BAD_OPTION', `--network ${network} is not for connect, which runs no command`, {
-      hint: 'connect --network proxy, or sudo intercept connect for the whole laptop; a command: intercept run -- <command>',
-    });
   if (network !== 'system') return await runInside(undefined, { ...options, network });
   requireRoot();
   await undoLeftovers(); // of a system mode that was killed, also where this one is refused later

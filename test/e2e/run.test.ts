@@ -55,7 +55,7 @@ describe.skipIf(cluster === undefined)('a command that stands inside without tak
   /** Waits until nothing of ours is in the namespace: pods take their time to be gone. */
   const untilNothingIsLeft = (): Promise<true> =>
     waitFor(async () => ((await ownPods()) === '' && (await scene.leftovers()) === '' ? true : undefined), {
-      timeoutMs: 60_000,
+      timeoutMs: 180_000, // an old kubelet takes half a minute and more to let a pod go that never ran
       onTimeout: () => new Error('something is left in the namespace'),
     });
   const copies = (): Promise<string[]> =>
