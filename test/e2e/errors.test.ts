@@ -562,7 +562,7 @@ const USAGE: readonly (readonly [readonly string[], ErrorCode, RegExp, RegExp])[
   [['web', '--to', ':80'], 'USAGE_BAD_OPTION', /--to ":80" is not host:port/, /--to \[::1\]:3000/],
   [['web', '--to', 'host:99999'], 'USAGE_BAD_OPTION', /--to "host:99999" is not host:port/, /for example/],
   [['web', '--env', 'NOVALUE', ...run], 'USAGE_BAD_OPTION', /--env "NOVALUE" is not KEY=VALUE/, /for example|--env/],
-  [['web', '--env', '=x', ...run], 'USAGE_BAD_OPTION', /--env "" is not KEY=VALUE/, /for example|--env/],
+  [['web', '--env', '=x', ...run], 'USAGE_BAD_OPTION', /--env "=x" is not KEY=VALUE/, /for example|--env/],
   [['web', '--env', 'A=1'], 'USAGE_BAD_OPTION', /--env needs a command/, /for example/],
   [['web', '--tunnel', 'pigeon'], 'USAGE_BAD_OPTION', /'pigeon' is invalid.*auto, proxy, port-forward/, /--help/],
   [['web', '--listen-timeout', 'soon'], 'USAGE_BAD_OPTION', /--listen-timeout "soon" is not a number/, /60/],
