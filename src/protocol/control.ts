@@ -1,4 +1,5 @@
 import { InterceptorError } from '../errors.ts';
+import type { Filter } from '../http/filter.ts';
 
 /**
  * Control messages: JSON in control frames on stream 0 (PROTOCOL.md "Control"). Requests go from session to agent, one
@@ -23,11 +24,15 @@ export interface ControlError {
   readonly message: string;
   /** Who holds what was asked for (code TARGET_IN_USE). */
   readonly holder?: Holder;
+  /** What of theirs is in the way; without a filter: the whole port. */
+  readonly filter?: Filter;
 }
 
 export type ControlEvent =
-  /** Somebody ran `leave` for this workload. */
-  | { readonly type: 'event'; readonly event: 'evicted'; readonly by: string }
+  /** Somebody ran `leave` for this workload, or (`takeOver`) took what this session held and did not use. */
+  | { readonly type: 'event'; readonly event: 'evicted'; readonly by: string; readonly takeOver?: true }
+  /** Callers of this port, on which the session has a filter, do not speak HTTP that can be read: the app got them. Told once. */
+  | { readonly type: 'event'; readonly event: 'not-http'; readonly appPort: number; readonly speaks: 'tls' | 'other' }
   /** A proof request came in on the agent's port for `appPort`. */
   | { readonly type: 'event'; readonly event: 'proved'; readonly nonce: string; readonly appPort: number }
   /** The pod is being stopped; open streams go on, the pod will vanish. */
@@ -59,20 +64,59 @@ export interface Holder extends SessionIdentity {
   readonly lastSeenMs: number;
   /** Whether its carrier is up now. */
   readonly connected: boolean;
+  /** When the last request or connection of its intercepts ended; now while one is open; absent: none so far. */
+  readonly lastActivityMs?: number;
 }
+
+/** A port of the app. */
+export interface AppPort {
+  readonly appPort: number;
+  readonly protocol: 'tcp' | 'udp';
+}
+
+/** `held`: the process is away for a moment, callers wait for it. */
+export type RouteTo = 'laptop' | 'held' | 'app';
+
+/** What a session asks to have of one port. */
+export interface Intercept extends AppPort {
+  /** Undefined: everything on the port, and nobody else beside it. TCP only. */
+  readonly filter?: Filter;
+  /** Copies only: excludes nobody, and its answers are not wanted. TCP only. */
+  readonly mirror: boolean;
+  /** Who gets what the laptop cannot take: the app, or nobody (503 where it is HTTP, else a reset). */
+  readonly fallback: 'app' | 'refuse';
+  /** Whether responses of the process are marked with BY_FIELD; only requests that a filter took can be. */
+  readonly mark: boolean;
+  /** With a filter, on a port where callers speak TLS: what the agent ends it with. */
+  readonly tls?: TlsMaterial;
+  readonly to: RouteTo;
+}
+
+/** PEM texts, or paths of them in the app's volumes (in the app's terms). */
+export type TlsMaterial =
+  | { readonly certificate: string; readonly key: string }
+  | { readonly certificatePath: string; readonly keyPath: string };
 
 /** Methods: what the session asks and what the agent answers. */
 export interface ControlMethods {
   /**
-   * Takes the app ports, all or none; with none in the list the session only counts as one that uses the agent. `replaces` are the caller's own dead sessions, whose claims it inherits; those in
-   * `laptop` are routed to the laptop at once.
+   * Takes all intercepts, or none; with none in the list the session only counts as one that uses the agent. They replace what
+   * the session has. `replaces` are the caller's own dead sessions, whose claims it inherits. With `takeOver` sessions in the way
+   * that are gone or idle are ended. Refused (TARGET_IN_USE) with who holds an unfiltered intercept of the port, or a filter that is
+   * equal or overlaps without one being more specific than the other.
    */
   claim: {
-    params: { appPorts: readonly number[]; replaces: readonly string[]; laptop?: readonly number[] };
+    params: {
+      intercepts: readonly Intercept[];
+      replaces: readonly string[];
+      takeOver: boolean;
+      /** How long callers may wait while `held`. */
+      holdMs: number;
+    };
     result: Record<string, never>;
   };
-  /** Says who answers a claimed port from now on; resolves when new connections follow it. */
-  route: { params: { appPort: number; to: 'laptop' | 'app' }; result: Record<string, never> };
+  /** Says who answers what was claimed of a port from now on; resolves when new connections and requests follow it. */
+  route: { params: AppPort & { to: RouteTo }; result: Record<string, never> };
   /** Gives all claims back; new connections go to the app. */
   release: { params: Record<string, never>; result: Record<string, never> };
   /** The app container's resolved environment. */
@@ -92,8 +136,8 @@ export interface ControlMethods {
   expectProof: { params: { nonce: string; ttlMs: number }; result: Record<string, never> };
   /** Dials host:port (the Service's address) from this pod and sends the proof request. */
   prove: { params: { nonce: string; host: string; port: number; timeoutMs: number }; result: { pod: string } };
-  /** Ends all sessions on this agent; each is told by whom. */
-  evict: { params: { by: string }; result: { sessions: readonly Holder[] } };
+  /** Ends sessions on this agent, all or those in the list; each is told by whom. */
+  evict: { params: { by: string; sessionIds?: readonly string[] }; result: { sessions: readonly Holder[] } };
 }
 
 /** The pod's resolv.conf (resolv.conf(5)) and addresses. */
@@ -120,11 +164,25 @@ export interface AgentStatus {
   readonly pod: string;
   readonly agentVersion: string;
   readonly sessions: readonly Holder[];
-  readonly routes: readonly { readonly appPort: number; readonly to: 'laptop' | 'app'; readonly sessionId?: string }[];
+  /** Who holds what; ports that nobody holds are not among them. */
+  readonly intercepts: readonly InterceptStatus[];
   /** Milliseconds since a session was last connected (since start when none was); 0 while one is. */
   readonly idleMs: number;
   readonly openConnections: number;
   readonly draining: boolean;
+}
+
+export interface InterceptStatus extends AppPort {
+  readonly sessionId: string;
+  readonly filter?: Filter;
+  readonly mirror: boolean;
+  /** `app` also where the carrier is gone. */
+  readonly to: RouteTo;
+  /** Connections (with a filter: requests) that have gone to the laptop since the claim, and those open now. */
+  readonly taken: number;
+  readonly open: number;
+  /** Copies that were cut short or never made. */
+  readonly dropped: number;
 }
 
 export type ControlMethod = keyof ControlMethods;
