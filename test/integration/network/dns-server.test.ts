@@ -65,7 +65,7 @@ beforeEach(async () => {
     inClusterRange: () => false,
     log: silentLog,
   });
-  server = new DnsServer({ resolver, limits: { maxConnections: 4, maxConnectionInFlight: 8, idleTimeoutMs: 300 } });
+  server = new DnsServer({ resolver, limits: { maxConnections: 4, maxConnectionInFlight: 8, idleTimeoutMs: 1_000 } });
   port = await server.listen('127.0.0.1', 0);
   clients = Array.from({ length: CLIENTS }, () => new dns.promises.Resolver({ timeout: 5_000, tries: 1 }));
   for (const each of clients) each.setServers([`127.0.0.1:${port}`]);
@@ -193,9 +193,8 @@ test('a connection with too many questions under way is not read until some are 
 
 test('idle connections are closed, and those over the limit at once', async () => {
   const clients = Array.from({ length: 5 }, () => tcpClient());
-  const started = performance.now();
   await Promise.any(clients.map(({ socket }) => once(socket, 'end')));
-  assert.ok(performance.now() - started < 250);
+  assert.equal(clients.filter(({ socket }) => socket.readableEnded).length, 1);
   await Promise.all(clients.map(({ socket }) => (socket.readableEnded ? undefined : once(socket, 'end'))));
   for (const { socket } of clients) socket.destroy();
   assert.deepEqual(await client.resolve4('n1.svc.cluster.local'), ['10.96.0.1']);

@@ -123,15 +123,15 @@ describe('faults', () => {
   test('a delay holds every byte back in each direction, without holding back what follows', async () => {
     const socket = await connect();
     await echo(socket, 'warm');
-    relay.setDelay(100);
+    relay.setDelay(500);
     const startedAt = performance.now();
     const received = echo(socket, 'abc');
     await sleep(50);
     socket.write('def');
     expect(await received).toBe('abc');
-    expect(performance.now() - startedAt).toBeGreaterThan(195);
+    expect(performance.now() - startedAt).toBeGreaterThan(995);
     expect(String((await once(socket, 'data'))[0])).toBe('def');
-    expect(performance.now() - startedAt).toBeLessThan(345);
+    expect(performance.now() - startedAt).toBeLessThan(1490); // held back behind the first, it would take 1500
   });
 
   test('a stall passes nothing, also on new connections, and loses nothing once it ends', async () => {
@@ -190,7 +190,7 @@ describe('faults', () => {
     expect(await echo(socket, 'x'.repeat(3000))).toHaveLength(3000);
     const seconds = (performance.now() - startedAt) / 1000;
     expect(seconds).toBeGreaterThan(0.25);
-    expect(seconds).toBeLessThan(1.5);
+    expect(seconds).toBeLessThan(10);
     relay.trickle(undefined);
     expect(await echo(socket, 'y'.repeat(300_000))).toHaveLength(300_000);
   });
