@@ -88,7 +88,7 @@ async function writeLayer(folder: string, name: string, fill: (root: string) => 
   return { file, digest: hash.digest('hex') };
 }
 
-/** A shell with its tools, users, and the libraries that Node loads. */
+/** A shell with its tools, users, the libraries that Node loads, and Perl, which every Debian image of Node has (perl-base). */
 async function addBase(debian: string, root: string): Promise<void> {
   await addBusybox(debian, root);
   for (const folder of ['home/node', 'root', 'proc', 'sys', 'dev', 'run', 'var', 'usr/local/bin', 'usr/bin', 'etc']) {
@@ -109,6 +109,9 @@ async function addBase(debian: string, root: string): Promise<void> {
     await copyWithLibraries(debian, `lib/${folder}/${library}`, root);
   }
   await copyWithLibraries(debian, `usr/lib/${folder}/libstdc++.so.6`, root);
+  await copyWithLibraries(debian, 'usr/bin/perl', root);
+  const modules = `usr/lib/${folder}/perl-base`;
+  await cp(join(debian, modules), join(root, modules), { recursive: true, verbatimSymlinks: true });
 }
 
 /** A shell and its tools. Note for tests: `wget -T` of Debian's busybox crashes; use curl or Node for deadlines. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 /** Bump when what is kept in the cache changes. */
 const PROGRAMS_REVISION = 1;
-const IMAGES_REVISION = 2;
+const IMAGES_REVISION = 3;
 export const KUBERNETES_VERSION = '1.20.2';
 const DEFAULT_STATE = '/var/lib/kube-intercept-cluster';
 

@@ -18,7 +18,7 @@ const NODE_PROGRAMS = [
   'usr/bin/tini',
 ];
 const IMAGE_PACKAGES = [
-  ...['libc6', 'libstdc++6', 'libgcc-s1', 'busybox', 'curl', 'wrk', 'nghttp2-client', 'iperf3'],
+  ...['libc6', 'libstdc++6', 'libgcc-s1', 'busybox', 'perl-base', 'curl', 'wrk', 'nghttp2-client', 'iperf3'],
   ...['postgresql-15', 'postgresql-client-15', 'redis-server', 'redis-tools', 'nginx-light'],
 ];
 
