@@ -81,6 +81,7 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
     .option('--detach', 'go to the background once ready (without a command)')
     .option('--keep-agent', 'leave the pass-through agent in place at the end, for fast re-entry')
     .option('--listen-timeout <seconds>', 'how long the command may take to listen', '120')
+    .option('--hold <seconds>', 'how long callers wait for a process that restarts, before the app answers', '10')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .exitOverride()

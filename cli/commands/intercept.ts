@@ -13,7 +13,7 @@ import { givesOwnPorts, type NetworkOptions } from '../session/network.ts';
 import { requireNoTwin } from '../session/port-in-use.ts';
 import { ProcessPort } from '../session/process-port.ts';
 import { runSession } from '../session/run-session.ts';
-import { Traffic } from '../session/traffic.ts';
+import { type Sharing, Traffic } from '../session/traffic.ts';
 import { WorkloadHost } from '../session/workload-host.ts';
 import { agentOptions, checkSession, programStart, type SessionCommandOptions, sessionVoice } from './session-start.ts';
 
@@ -25,6 +25,7 @@ export interface InterceptOptions extends SessionCommandOptions {
   readonly detach?: boolean;
   readonly keepAgent?: boolean;
   readonly listenTimeout: string;
+  readonly hold: string;
 }
 
 /** `intercept <target>`. @returns the exit code */
@@ -62,12 +63,21 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   };
   const hasCommand = options.command !== undefined;
   const host = new WorkloadHost({ client, identity, request, report, log });
+  const sharing: Sharing = { mirror: false, fallback: 'app', mark: false };
+  const { fallback } = sharing;
+  const holdMs = parseSeconds('--hold', options.hold) * 1000;
   const traffic = new Traffic({
     client,
     host,
     service: found.service,
+    sharing,
+    takeOver: false,
+    holdMs,
     ports: (setRoute) =>
-      choices.map((choice) => new ProcessPort({ choice, to, http: options.http === true, report, log, setRoute })),
+      choices.map(
+        (choice) =>
+          new ProcessPort({ choice, to, http: options.http === true, holdMs, fallback, report, log, setRoute }),
+      ),
     listenTimeoutMs: hasCommand ? listenTimeoutMs : undefined,
     report,
   });

@@ -101,11 +101,14 @@ export function heldBy({ holders, claims }: Pick<Row, 'holders' | 'claims'>): st
 /** The claims on the ports of the Service, each once however many pods tell of it. */
 export function claimsOf(record: Pick<InstallRecord, 'routes'>, statuses: readonly AgentStatus[]): Claim[] {
   const claims = record.routes.flatMap(({ appPort, servicePorts }) =>
-    statuses.flatMap(({ routes, sessions }) => {
-      const route = routes.find((candidate) => candidate.appPort === appPort);
-      const holder = sessions.find(({ sessionId }) => sessionId === route?.sessionId);
-      return holder === undefined ? [] : servicePorts.map((port) => ({ port, holder: whoIs(holder) }));
-    }),
+    statuses.flatMap(({ intercepts, sessions }) =>
+      intercepts
+        .filter((intercept) => intercept.appPort === appPort)
+        .flatMap((intercept) => {
+          const holder = sessions.find(({ sessionId }) => sessionId === intercept.sessionId);
+          return holder === undefined ? [] : servicePorts.map((port) => ({ port, holder: whoIs(holder) }));
+        }),
+    ),
   );
   return [...new Map(claims.map((claim) => [`${claim.port} ${claim.holder}`, claim])).values()];
 }

@@ -10,6 +10,11 @@ export interface StatusOptions {
 }
 
 const ASK_TIMEOUT_MS = 2_000;
+const WHO_ANSWERS = {
+  laptop: 'this laptop answers',
+  held: 'callers wait for the process',
+  app: 'the app answers',
+} as const;
 
 /** `intercept status`: the user's sessions on this laptop, each as it answers itself. @returns the exit code */
 export async function status(options: StatusOptions): Promise<number> {
@@ -50,7 +55,7 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   if (answer === undefined) return `${name}: the session (pid ${record.pid}) does not answer\n`;
   const lines = [`${name}: ${answer.state}, pid ${record.pid}, for ${age}`];
   for (const port of answer.ports) {
-    const who = port.routedTo === 'laptop' ? 'this laptop answers' : 'the app answers';
+    const who = WHO_ANSWERS[port.routedTo];
     lines.push(
       `  ${describePort(port)}: ${who}${port.listening ? '' : ', nothing listens'}, ${port.openConnections} open`,
     );

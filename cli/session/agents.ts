@@ -2,7 +2,7 @@ import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
-import type { Holder, SessionIdentity } from '../../src/protocol/control.ts';
+import type { AppPort, Holder, Intercept, RouteTo, SessionIdentity } from '../../src/protocol/control.ts';
 import { parseTunnelKey } from '../../src/protocol/handshake.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import type { KubeObject } from '../kube/client.ts';
@@ -16,6 +16,7 @@ import { backoffMs, pause } from './backoff.ts';
 import { CarrierChoice, type TunnelOption } from './carriers.ts';
 import { RequestRefused } from './control-client.ts';
 import { whoIs } from './identity.ts';
+import { inUse } from './in-use.ts';
 
 export interface AgentsOptions {
   readonly access: KubeAccess;
@@ -23,7 +24,12 @@ export interface AgentsOptions {
   readonly workload: string;
   readonly identity: SessionIdentity;
   readonly tunnel: TunnelOption;
-  readonly appPorts: readonly number[];
+  /** What is claimed of each port, whoever answers it now; none: the session only stands inside. */
+  readonly intercepts: readonly Omit<Intercept, 'to'>[];
+  /** Sessions in the way that are gone or idle are ended. */
+  readonly takeOver: boolean;
+  /** How long callers may wait while a port is `held`. */
+  readonly holdMs: number;
   /** Own sessions that died on this laptop: their claims are inherited. */
   readonly replaces: readonly string[];
   readonly credentials: AgentCredentials;
@@ -34,7 +40,10 @@ export interface AgentsOptions {
   readonly onStream: (stream: MuxStream, info: OpenInfo) => void;
   /** Something changed in the volumes of a pod (after `files` with `watch`). */
   readonly onFilesChanged: (pod: string) => void;
-  readonly onEvicted: (by: string) => void;
+  /** `takeOver`: what this session held went to `by`, who asked for it. */
+  readonly onEvicted: (by: string, takeOver: boolean) => void;
+  /** Callers of a port with a filter do not speak HTTP that the agent can read. Told by each pod. */
+  readonly onNotHttp: (appPort: number, speaks: 'tls' | 'other') => void;
   /** Somebody else has got the workload while no agent could be reached (a laptop that slept for long). */
   readonly onTakenOver: (error: InterceptorError) => void;
   readonly report: Report;
@@ -70,7 +79,8 @@ export class Agents {
   readonly #pods = new Map<string, Following>();
   readonly #tasks = new TaskGroup();
   readonly #carriers: CarrierChoice;
-  readonly #routes = new Map<number, 'laptop' | 'app'>();
+  /** Who answers each claimed port, in the order of the intercepts. */
+  readonly #routes: RouteTo[];
   readonly #waiters = new Set<() => void>();
   #claiming: Promise<void> = Promise.resolve();
   #fatal: InterceptorError | undefined;
@@ -85,7 +95,7 @@ export class Agents {
     this.#options = options;
     this.#carriers = new CarrierChoice(options.tunnel);
     this.#wanted = options.wanted;
-    for (const port of options.appPorts) this.#routes.set(port, 'app');
+    this.#routes = options.intercepts.map(() => 'app');
   }
 
   /** Tunnels that are up and claimed. */
@@ -178,9 +188,10 @@ export class Agents {
   }
 
   /** Switches a port on all agents, and on those that come later; resolves when those reachable now follow. */
-  async setRoute(appPort: number, to: 'laptop' | 'app'): Promise<void> {
-    this.#routes.set(appPort, to);
-    await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.control.request('route', { appPort, to })));
+  async setRoute({ appPort, protocol }: AppPort, to: RouteTo): Promise<void> {
+    for (const [index, claimed] of this.#options.intercepts.entries())
+      if (claimed.appPort === appPort && claimed.protocol === protocol) this.#routes[index] = to;
+    await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.control.request('route', { appPort, protocol, to })));
   }
 
   async release(): Promise<void> {
@@ -249,7 +260,8 @@ export class Agents {
         carrier,
         onOpen: this.#options.onStream,
         onEvent: (event) => {
-          if (event.event === 'evicted') this.#options.onEvicted(event.by);
+          if (event.event === 'evicted') this.#options.onEvicted(event.by, event.takeOver === true);
+          if (event.event === 'not-http') this.#options.onNotHttp(event.appPort, event.speaks);
           if (event.event === 'files-changed') this.#options.onFilesChanged(pod.name);
         },
         log,
@@ -265,7 +277,8 @@ export class Agents {
     pod.tunnel = tunnel;
     pod.lastError = undefined;
     // A route that changed while the claim was under way has not reached this agent.
-    for (const [appPort, to] of this.#routes) void tunnel.control.request('route', { appPort, to }).catch(() => {}); // tunnel lost: dialled again
+    for (const { appPort, protocol, to } of this.#claims)
+      void tunnel.control.request('route', { appPort, protocol, to }).catch(() => {}); // tunnel lost: dialled again
     const connected = this.tunnels.length;
     const wanted = Math.max(this.#wanted, connected);
     this.#options.report({ event: 'connected', pod: pod.name, connected, wanted, carrier: tunnel.carrier });
@@ -273,22 +286,23 @@ export class Agents {
     return tunnel;
   }
 
-  #routedTo(to: 'laptop' | 'app'): number[] {
-    return [...this.#routes].flatMap(([appPort, route]) => (route === to ? [appPort] : []));
+  /** The intercepts as they are now. */
+  get #claims(): Intercept[] {
+    return this.#options.intercepts.map((intercept, index) => ({ ...intercept, to: this.#routes[index] ?? 'app' }));
   }
 
   /** One after the other: of two sessions that start together, the one that gets the first pod gets them all. */
   async #claim(tunnel: AgentTunnel): Promise<void> {
     const turn = this.#claiming.then(async () => {
-      const { appPorts, replaces } = this.#options;
+      const { replaces, takeOver, holdMs } = this.#options;
       if (this.#fatal !== undefined) throw this.#fatal;
       try {
-        await tunnel.control.request('claim', { appPorts, replaces, laptop: this.#routedTo('laptop') });
+        await tunnel.control.request('claim', { intercepts: this.#claims, replaces, takeOver, holdMs });
       } catch (error) {
         if (!(error instanceof RequestRefused) || error.refusal.code !== 'TARGET_IN_USE') throw error;
         const { holder } = error.refusal;
         if (this.#waitsFor(holder)) throw new Error(`waiting for ${whoIs(holder)} to give up`);
-        throw inUse(this.#options, holder);
+        throw inUse(this.#options, error.refusal);
       }
     });
     this.#claiming = turn.catch(() => {});
@@ -334,13 +348,4 @@ function letGo(pod: Following, reason: string): void {
 function isFinal(error: InterceptorError): boolean {
   const final: readonly string[] = ['TARGET_IN_USE', 'TUNNEL_VERSION', 'TUNNEL_UNAUTHENTICATED', 'CLUSTER_FORBIDDEN'];
   return final.includes(error.code);
-}
-
-function inUse({ workload, namespace, identity }: AgentsOptions, holder: Holder | undefined): InterceptorError {
-  const own = holder !== undefined && whoIs(holder) === whoIs(identity);
-  const who = holder === undefined ? 'another session' : own ? `you (${whoIs(holder)})` : whoIs(holder);
-  const since = holder === undefined ? '' : ` since ${new Date(holder.sinceMs).toISOString().replace(/\.\d+Z$/, 'Z')}`;
-  return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}`, {
-    hint: `${own ? 'end it' : 'ask them to end it, or end it yourself'}: intercept leave ${workload} -n ${namespace}`,
-  });
 }

@@ -1,5 +1,6 @@
 import type { Log } from '../../src/log.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
+import type { AppPort, RouteTo } from '../../src/protocol/control.ts';
 import type { PortChoice } from '../kube/ports.ts';
 import type { InnerPorts } from '../network/types.ts';
 import type { PortReport, Report } from '../ui/events.ts';
@@ -7,7 +8,7 @@ import { pause } from './backoff.ts';
 import { HttpProxy } from './http-proxy.ts';
 import { ProcessPlace } from './process-place.ts';
 import type { PortStatus } from './status.ts';
-import { RESTART_HOLD_MS, ToProcess } from './to-process.ts';
+import { ToProcess } from './to-process.ts';
 
 const WATCH_MS = 250;
 /** Neither Linux nor macOS tells an unprivileged process of new listeners. */
@@ -20,8 +21,12 @@ export interface ProcessPortOptions {
   readonly http: boolean;
   readonly report: Report;
   readonly log: Log;
+  /** How long callers wait for a process that has gone. */
+  readonly holdMs: number;
+  /** Who answers while it is down: the app, or nobody. */
+  readonly fallback: 'app' | 'refuse';
   /** Switches the port on all agents. */
-  readonly setRoute: (appPort: number, to: 'laptop' | 'app') => Promise<void>;
+  readonly setRoute: (port: AppPort, to: RouteTo) => Promise<void>;
 }
 
 /** One intercepted port on the laptop: where its streams go, and whether anything listens there. */
@@ -31,16 +36,22 @@ export class ProcessPort {
   readonly #place: ProcessPlace;
   readonly #bytes: ToProcess;
   readonly #http: HttpProxy | undefined;
-  #routedTo: 'laptop' | 'app' = 'app';
+  #routedTo: RouteTo = 'app';
   #listening = false;
+  /** Date.now() when the process, which had listened, was found away; undefined once it is given up. */
+  #awaySinceMs: number | undefined;
   #wake: (() => void) | undefined;
 
   constructor(options: ProcessPortOptions) {
     this.#options = options;
     this.choice = options.choice;
     this.#place = new ProcessPlace(options.choice.localPort, options.to);
-    const onRefused = (): void => this.#wake?.();
-    this.#bytes = new ToProcess({ dial: this.#place.dial, log: options.log, onRefused });
+    this.#bytes = new ToProcess({
+      dial: this.#place.dial,
+      log: options.log,
+      waitsUntilMs: (cameMs) => (this.#listening ? (this.#awaySinceMs ?? cameMs) + options.holdMs : cameMs),
+      onAway: () => this.#wake?.(),
+    });
     this.#http = options.http ? this.#createHttpProxy() : undefined;
   }
 
@@ -90,9 +101,14 @@ export class ProcessPort {
     await this.#place.prepare(inner);
   }
 
-  /** Keeps the route true until the signal: laptop while something listens, app when it has not for RESTART_HOLD_MS. `expected`: a command was started that should listen soon. */
+  /**
+   * Keeps the route true until the signal: laptop while something listens; callers wait once it does not, for at most
+   * `holdMs`; then app, or with `fallback: 'refuse'` nobody.
+   * @param options `expected`: a command was started that should listen soon
+   */
   async follow(signal: AbortSignal, options: { expected: boolean; onFirst: () => void }): Promise<void> {
     let { expected } = options;
+    let listenedBefore = false;
     while (!signal.aborted) {
       if (await this.isListening()) {
         this.#listening = true;
@@ -100,11 +116,13 @@ export class ProcessPort {
         this.#options.report({ event: 'listening', address: this.address });
         options.onFirst();
         expected = false;
-        await this.#untilGone(signal);
+        listenedBefore = true;
+        await this.#untilDown(signal);
       }
       if (signal.aborted) return;
       this.#listening = false;
-      await this.#route('app');
+      this.#awaySinceMs = undefined;
+      await this.#route(listenedBefore && this.#options.fallback === 'refuse' ? 'laptop' : 'app');
       if (expected) this.#options.report({ event: 'waiting', for: `the command to listen on ${this.address}` });
       else this.#options.report({ event: 'not-listening', address: this.address });
       expected = false;
@@ -126,25 +144,34 @@ export class ProcessPort {
   }
 
   /** Resolves when nothing has listened for as long as callers are held. */
-  async #untilGone(signal: AbortSignal): Promise<void> {
-    for (let goneSince: number | undefined; !signal.aborted; ) {
-      await Promise.race([
-        pause(WATCH_MS, signal),
-        new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        }),
-      ]);
-      if (await this.isListening()) goneSince = undefined;
-      else {
-        goneSince ??= Date.now();
-        if (Date.now() - goneSince >= RESTART_HOLD_MS) return;
+  async #untilDown(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#pause(this.#awaySinceMs === undefined ? WATCH_MS : LISTENING_POLL_MS, signal);
+      if (await this.isListening()) {
+        if (this.#awaySinceMs === undefined) continue;
+        this.#awaySinceMs = undefined;
+        if (!signal.aborted) await this.#route('laptop');
+      } else {
+        const known = this.#awaySinceMs !== undefined;
+        this.#awaySinceMs ??= Date.now();
+        if (!known && !signal.aborted) await this.#route('held');
+        if (Date.now() - this.#awaySinceMs >= this.#options.holdMs) break;
       }
     }
   }
 
-  async #route(to: 'laptop' | 'app'): Promise<void> {
+  /** Ends early when a caller finds the process away. */
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#awaySinceMs !== undefined) return await pause(ms, signal);
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    await Promise.race([pause(ms, signal), woken]);
+  }
+
+  async #route(to: RouteTo): Promise<void> {
     this.#routedTo = to;
-    await this.#options.setRoute(this.choice.appPort, to);
+    await this.#options.setRoute({ appPort: this.choice.appPort, protocol: 'tcp' }, to);
   }
 
   #createHttpProxy(): HttpProxy {
@@ -153,7 +180,7 @@ export class ProcessPort {
     return new HttpProxy({
       target: { host, port },
       dial,
-      holdMs: RESTART_HOLD_MS,
+      holdMs: this.#options.holdMs,
       onRequest: ({ method, path, status, ms }) => report({ event: 'request', method, path, status, ms }),
     });
   }

@@ -165,17 +165,21 @@ export class Session {
       workload: workloadText(host.ref),
       identity,
       tunnel,
-      appPorts: traffic?.appPorts ?? [],
+      intercepts: traffic?.intercepts ?? [],
+      takeOver: traffic?.takesOver ?? false,
+      holdMs: traffic?.holdMs ?? 0,
       replaces,
       credentials,
       wanted,
       belongs,
       onStream: (stream, info) => {
         if (traffic === undefined) stream.refuse('refused');
-        else traffic.take(stream, info.port);
+        else traffic.take(stream, info);
       },
       onFilesChanged: (pod) => this.#process.filesChanged(pod),
-      onEvicted: (by) => leaving.ask({ reason: `${by} ran intercept leave`, exitCode: 0 }),
+      onEvicted: (by, takeOver) =>
+        leaving.ask({ reason: takeOver ? `${by} took over` : `${by} ran intercept leave`, exitCode: 0 }),
+      onNotHttp: (appPort, speaks) => traffic?.notHttp(appPort, speaks),
       onTakenOver: (error) => leaving.ask({ reason: error.message, exitCode: error.exitCode, error }),
       report,
       log,

@@ -1,3 +1,4 @@
+import type { RouteTo } from '../../src/protocol/control.ts';
 import type { Inside } from '../network/types.ts';
 import type { PortReport } from '../ui/events.ts';
 
@@ -25,7 +26,7 @@ export interface NetworkStatus {
 }
 
 export interface PortStatus extends PortReport {
-  readonly routedTo: 'laptop' | 'app';
+  readonly routedTo: RouteTo;
   readonly listening: boolean;
   readonly openConnections: number;
 }

@@ -7,8 +7,6 @@ import { splice } from '../../src/net/splice.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import type { Dial } from './dial.ts';
 
-/** How long a caller waits for a process that listened before and does not now: a watcher restarting it. */
-export const RESTART_HOLD_MS = 2_000;
 const RESTART_POLL_MS = 25;
 /** A connection that moved no byte for this long is ended while draining, as a server's keep-alive timeout would. */
 const IDLE_MS = 500;
@@ -17,8 +15,10 @@ const DRAIN_POLL_MS = 100;
 export interface ToProcessOptions {
   readonly dial: Dial;
   readonly log: Log;
-  /** The process was found not listening: the agents should hand new connections to the app. */
-  readonly onRefused: () => void;
+  /** Until when (as Date.now()) a caller that came at `cameMs` waits for a process that does not listen: a watcher restarting it. */
+  readonly waitsUntilMs: (cameMs: number) => number;
+  /** The process was found not listening: the agents should be told. */
+  readonly onAway: () => void;
 }
 
 interface Splice {
@@ -34,7 +34,6 @@ export class ToProcess {
   readonly #splices = new Set<Splice>();
   readonly #tasks = new TaskGroup();
   readonly #connections = new AbortGroup();
-  #listened = false;
 
   constructor(options: ToProcessOptions) {
     this.#options = options;
@@ -54,7 +53,6 @@ export class ToProcess {
     const socket = await this.#dial(stream, signal);
     if (socket === undefined) {
       stream.refuse('refused');
-      this.#options.onRefused();
       return;
     }
     if (stream.destroyed) {
@@ -75,14 +73,14 @@ export class ToProcess {
 
   /** @returns the socket, or undefined when nothing listens there (any more) */
   async #dial(stream: MuxStream, signal: AbortSignal): Promise<Socket | undefined> {
-    const giveUpAt = Date.now() + (this.#listened ? RESTART_HOLD_MS : 0);
+    const { dial, waitsUntilMs, onAway } = this.#options;
+    const cameMs = Date.now();
     for (;;) {
       try {
-        const socket = await this.#options.dial({ halfOpen: true, signal });
-        this.#listened = true;
-        return socket;
+        return await dial({ halfOpen: true, signal });
       } catch {
-        if (Date.now() >= giveUpAt || stream.destroyed || signal.aborted) return undefined; // refused
+        onAway(); // refused
+        if (Date.now() >= waitsUntilMs(cameMs) || stream.destroyed || signal.aborted) return undefined;
       }
       await delay(RESTART_POLL_MS);
     }

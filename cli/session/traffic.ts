@@ -1,5 +1,7 @@
 import { InterceptorError } from '../../src/errors.ts';
+import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
+import type { AppPort, Intercept, RouteTo } from '../../src/protocol/control.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Service } from '../kube/objects.ts';
@@ -16,12 +18,19 @@ export const GIVE_BACK_DEADLINE_MS = 1_000;
 /** Connections that are busy when the session ends may go on for this long. */
 const DRAIN_DEADLINE_MS = 5_000;
 
-export type ProcessPortRoute = (appPort: number, to: 'laptop' | 'app') => Promise<void>;
+export type ProcessPortRoute = (port: AppPort, to: RouteTo) => Promise<void>;
+
+/** How a session takes what it takes: the same on all its ports. */
+export type Sharing = Pick<Intercept, 'filter' | 'mirror' | 'fallback' | 'mark' | 'tls'>;
 
 export interface TrafficOptions {
   readonly client: KubeClient;
   readonly host: WorkloadHost;
   readonly service: Service;
+  readonly sharing: Sharing;
+  readonly takeOver: boolean;
+  /** How long callers wait for a process that has gone. */
+  readonly holdMs: number;
   readonly ports: (setRoute: ProcessPortRoute) => readonly ProcessPort[];
   /** How long a command that was started may take to listen; undefined without a command. */
   readonly listenTimeoutMs: number | undefined;
@@ -34,26 +43,49 @@ export class Traffic {
   readonly #options: TrafficOptions;
   readonly #tasks = new TaskGroup();
   readonly #following = new AbortController();
+  readonly #toldNotHttp = new Set<number>();
   #agents: Agents | undefined;
 
   constructor(options: TrafficOptions) {
     this.#options = options;
-    this.ports = options.ports(async (appPort, to) => await this.#agents?.setRoute(appPort, to));
+    this.ports = options.ports(async (port, to) => await this.#agents?.setRoute(port, to));
   }
 
   get service(): string {
     return this.#options.service.metadata.name;
   }
 
-  get appPorts(): number[] {
-    return this.ports.map(({ choice }) => choice.appPort);
+  /** What is to be claimed. */
+  get intercepts(): Omit<Intercept, 'to'>[] {
+    return this.ports.map(({ choice: { appPort } }) => ({ ...this.#options.sharing, appPort, protocol: 'tcp' }));
+  }
+
+  get takesOver(): boolean {
+    return this.#options.takeOver;
+  }
+
+  get holdMs(): number {
+    return this.#options.holdMs;
   }
 
   /** Takes a caller's stream from an agent. */
-  take(stream: MuxStream, appPort: number): void {
+  take(stream: MuxStream, { port: appPort }: OpenInfo): void {
     const port = this.ports.find(({ choice }) => choice.appPort === appPort);
     if (port === undefined) stream.refuse('refused');
     else port.take(stream);
+  }
+
+  /** Callers of a port with a filter do not speak HTTP that the agent can read: the app gets them. Told once a port. */
+  notHttp(appPort: number, speaks: 'tls' | 'other'): void {
+    if (this.#toldNotHttp.has(appPort)) return;
+    this.#toldNotHttp.add(appPort);
+    const what = speaks === 'tls' ? 'speak TLS' : 'do not speak HTTP';
+    const hint =
+      speaks === 'tls'
+        ? '; for the agent to read their requests: --tls-from <secret>'
+        : '; to have all of it, leave the filter out';
+    const message = `callers of port ${appPort} of the app ${what}: the filter takes nothing of it, the app answers${hint}`;
+    this.#options.report({ event: 'warning', message });
   }
 
   /**

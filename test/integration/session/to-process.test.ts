@@ -28,7 +28,8 @@ beforeEach(async () => {
   toProcess = new ToProcess({
     dial: dialAddress({ host: '127.0.0.1', port }),
     log: silentLog,
-    onRefused: () => {},
+    waitsUntilMs: (cameMs) => cameMs,
+    onAway: () => {},
   });
   const [a, b] = MemoryTransport.pair();
   agent = new Mux(a, { side: 'agent', onOpen: () => {}, onControl: () => {} });

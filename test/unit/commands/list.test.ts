@@ -22,9 +22,10 @@ function status(pod: string, claims: readonly (string | undefined)[]): AgentStat
       lastSeenMs: 0,
       connected: true,
     })),
-    routes: [8080, 8081].map((appPort, index) => {
+    intercepts: [8080, 8081].flatMap((appPort, index) => {
       const sessionId = claims[index];
-      return { appPort, to: 'app' as const, ...(sessionId === undefined ? {} : { sessionId }) };
+      const nothing = { mirror: false, to: 'app', taken: 0, open: 0, dropped: 0 } as const;
+      return sessionId === undefined ? [] : [{ appPort, protocol: 'tcp' as const, sessionId, ...nothing }];
     }),
     idleMs: 0,
     openConnections: 0,
