@@ -1,7 +1,9 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { isConflict, isNotFound, type KubeClient, type KubeObject, KubeStatusError, resourcePath } from './client.ts';
 import { jsonPatch } from './json-patch.ts';
-import { type Service, type Workload, type WorkloadRef, workloadResource } from './objects.ts';
+import type { Service, Workload } from './objects.ts';
+
+export { workloadPath } from './workload-kinds.ts';
 
 /** Controllers write status often; each conflict is one read and one plan. */
 const MAX_TRIES = 12;
@@ -56,16 +58,6 @@ export async function guardedPatch<T extends KubeObject>(
         });
     }
   }
-}
-
-/** The REST path of a workload. */
-export function workloadPath(ref: WorkloadRef): string {
-  return resourcePath({
-    apiVersion: 'apps/v1',
-    resource: workloadResource(ref.kind),
-    namespace: ref.namespace,
-    name: ref.name,
-  });
 }
 
 /** The REST path of an object of the core group: `services`, `secrets`, `configmaps`. */

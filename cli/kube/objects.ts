@@ -1,7 +1,9 @@
 import type { KubeMetadata, KubeObject } from './client-types.ts';
+import type { WorkloadKind } from './workload-kinds.ts';
 
-/** Views of raw objects: the fields we read, everything else kept as it came (index signatures of KubeObject). */
-export type WorkloadKind = 'Deployment' | 'StatefulSet';
+export { isWorkloadKind, type WorkloadKind, workloadPath, workloadResource, workloadsPath } from './workload-kinds.ts';
+
+// Views of raw objects: the fields we read, everything else kept as it came (index signatures of KubeObject).
 
 export interface Workload extends KubeObject {
   spec: WorkloadSpec;
@@ -13,10 +15,18 @@ export interface WorkloadSpec {
   selector?: LabelSelector;
   template: PodTemplate;
   paused?: boolean;
-  /** Deployment only. */
-  strategy?: { type?: string; rollingUpdate?: { maxUnavailable?: number | string; maxSurge?: number | string } };
-  /** StatefulSet only. */
-  updateStrategy?: { type?: string; rollingUpdate?: { partition?: number; [field: string]: unknown } };
+  /** Deployment; a Rollout has `canary` or `blueGreen` instead of `type`. */
+  strategy?: {
+    type?: string;
+    rollingUpdate?: RollingUpdate;
+    canary?: RollingUpdate & { steps?: unknown[]; stableService?: string; [field: string]: unknown };
+    blueGreen?: { activeService?: string; previewService?: string; [field: string]: unknown };
+  };
+  /** StatefulSet (partition) and DaemonSet (maxUnavailable; maxSurge from Kubernetes 1.22 on). */
+  updateStrategy?: {
+    type?: string;
+    rollingUpdate?: RollingUpdate & { partition?: number; [field: string]: unknown };
+  };
   /** StatefulSet only. */
   ordinals?: { start?: number };
   minReadySeconds?: number;
@@ -24,8 +34,14 @@ export interface WorkloadSpec {
   [field: string]: unknown;
 }
 
+export interface RollingUpdate {
+  maxUnavailable?: number | string;
+  maxSurge?: number | string;
+}
+
 export interface WorkloadStatus {
-  observedGeneration?: number;
+  /** Of a Rollout it is text. */
+  observedGeneration?: number | string;
   replicas?: number;
   updatedReplicas?: number;
   readyReplicas?: number;
@@ -33,6 +49,11 @@ export interface WorkloadStatus {
   currentReplicas?: number;
   currentRevision?: string;
   updateRevision?: string;
+  /** DaemonSet only: its counts of pods, one per node. */
+  desiredNumberScheduled?: number;
+  updatedNumberScheduled?: number;
+  numberReady?: number;
+  numberAvailable?: number;
   conditions?: Condition[];
   [field: string]: unknown;
 }
@@ -183,9 +204,28 @@ export function workloadText(ref: { readonly kind: string; readonly name: string
   return `${ref.kind.toLowerCase()}/${ref.name}`;
 }
 
-/** Plural, lower-case resource name of a workload kind. */
-export function workloadResource(kind: WorkloadKind): 'deployments' | 'statefulsets' {
-  return kind === 'Deployment' ? 'deployments' : 'statefulsets';
+/**
+ * Whether the controller has seen generation `wanted` of the workload, and the workload as it is now. A Rollout's number is
+ * text; one that is no number (Argo Rollouts before 0.10) says nothing, and counts as seen, as Argo itself has it.
+ */
+export function isObserved({ metadata, status }: Workload, wanted = 0): boolean {
+  const observed = Number(status?.observedGeneration ?? 0);
+  return Number.isNaN(observed) || observed >= Math.max(wanted, metadata.generation ?? 0);
+}
+
+/** How many pods a workload is to have: its replicas, or (DaemonSet) the nodes that its controller has counted. */
+export function wantedPods(kind: WorkloadKind, { spec, status }: Workload): number {
+  return kind === 'DaemonSet' ? (status?.desiredNumberScheduled ?? 0) : (spec.replicas ?? 1);
+}
+
+/** Whether the workload's controller leaves it to others to end old pods: OnDelete, and a ReplicaSet of its own. */
+export function isReplacedByHand(kind: WorkloadKind, { spec }: Workload): boolean {
+  return kind === 'ReplicaSet' || (kind !== 'Deployment' && spec.updateStrategy?.type === 'OnDelete');
+}
+
+/** Whether the Service has no address of its own: its callers go to the pods' addresses and ports. */
+export function isHeadless({ spec }: Service): boolean {
+  return spec.clusterIP === 'None';
 }
 
 /** A map selector (Service, NodeSelector) against labels; an empty selector matches nothing here. */

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../src/errors.ts';
 import { AGENT_CONTAINER } from './names.ts';
-import type { ContainerStatus, Pod, Workload } from './objects.ts';
+import { type ContainerStatus, isObserved, type Pod, type Workload } from './objects.ts';
 
 /** Why a pod is not ready, in the cluster's own words. `failed`: it will not get better by waiting. */
 export interface Problem {
@@ -98,8 +98,7 @@ function problem(
 
 /** What the workload's own conditions say against its rollout. Pure. */
 export function workloadProblem(workload: Workload): Problem | undefined {
-  const generation = workload.metadata.generation ?? 0;
-  if ((workload.status?.observedGeneration ?? 0) < generation) return undefined; // conditions of before
+  if (!isObserved(workload)) return undefined; // conditions of before
   for (const condition of workload.status?.conditions ?? []) {
     if (condition.type === 'ReplicaFailure' && condition.status === 'True')
       return problem('failed', condition.reason ?? 'ReplicaFailure', condition.message ?? 'pods cannot be created');

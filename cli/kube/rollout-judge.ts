@@ -1,5 +1,5 @@
 import type { KubeObject } from './client-types.ts';
-import { isPodReady, type Pod, type Workload, type WorkloadKind } from './objects.ts';
+import { isObserved, isPodReady, type Pod, type Workload, type WorkloadKind } from './objects.ts';
 import { controllerOf } from './owners.ts';
 import { type Problem, podProblem, problemText, workloadProblem } from './reasons.ts';
 
@@ -58,9 +58,7 @@ export function judgeRollout(state: RolloutState): RolloutView {
     leaving: [],
   };
   if (workload === undefined) return { ...nothing, waitingFor: undefined };
-  const observed = workload.status?.observedGeneration ?? 0;
-  if (observed < Math.max(state.generation, workload.metadata.generation ?? 0))
-    return { ...nothing, waitingFor: `the ${kind} controller` };
+  if (!isObserved(workload, state.generation)) return { ...nothing, waitingFor: `the ${kind} controller` };
 
   const pods = [...state.pods.values()];
   const live = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);

@@ -1,8 +1,10 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { originalWorkload } from './annotation.ts';
-import { isNotFound, type KubeClient, type KubeList, resourcePath } from './client.ts';
+import { hasRollouts, noRollouts, requireOwnTemplate } from './argo-rollouts.ts';
+import { isNotFound, type KubeClient, type KubeList, KubeStatusError, resourcePath } from './client.ts';
 import { nearNames } from './near-names.ts';
 import {
+  isWorkloadKind,
   labelSelectorText,
   matchesLabels,
   type Pod,
@@ -10,119 +12,118 @@ import {
   selectorText,
   type Workload,
   type WorkloadKind,
-  workloadResource,
+  workloadPath,
   workloadText,
 } from './objects.ts';
-import { findOwners, type Owner } from './owners.ts';
+import { findOwners, type Owner, onlyOwner, ownerOf, refusePod } from './owners.ts';
+import { chooseService, plainSelector, servicesOf } from './services-of.ts';
+import type { TargetName } from './target-name.ts';
+import { WORKLOAD_KINDS, workloadsPath } from './workload-kinds.ts';
 
 export { requireInterceptable, requireJoinable } from './interceptable.ts';
-
-/** What the user named: `web`, `svc/web`, `deploy/web`, `sts/web`. */
-export interface TargetName {
-  readonly kind: 'any' | 'service' | WorkloadKind;
-  readonly name: string;
-}
+export { chooseService } from './services-of.ts';
+export { parseTarget, type TargetName } from './target-name.ts';
 
 /** A target with the objects behind it, raw as read. */
 export interface ResolvedTarget {
   readonly namespace: string;
   readonly kind: WorkloadKind;
   readonly workload: Workload;
-  /** Undefined only for a workload target that no Service selects. */
+  /** The one that is meant; undefined only for a workload target that no Service selects. */
   readonly service: Service | undefined;
+  /** All that select the workload's pods, headless ones and `service` among them; none where they are not looked for. */
+  readonly services: readonly Service[];
   /** The workload's pods (of all revisions), ready or not. */
   readonly pods: readonly Pod[];
-}
-
-const KINDS: Readonly<Record<string, TargetName['kind']>> = {
-  svc: 'service',
-  service: 'service',
-  services: 'service',
-  deploy: 'Deployment',
-  deployment: 'Deployment',
-  deployments: 'Deployment',
-  sts: 'StatefulSet',
-  statefulset: 'StatefulSet',
-  statefulsets: 'StatefulSet',
-};
-
-/** @throws InterceptorError USAGE_BAD_TARGET */
-export function parseTarget(text: string): TargetName {
-  const parts = text.split('/');
-  const name = parts.at(-1) ?? '';
-  const kind = parts.length === 1 ? 'any' : KINDS[(parts[0] ?? '').toLowerCase()];
-  if (kind === undefined || parts.length > 2 || !/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name))
-    throw new InterceptorError('USAGE_BAD_TARGET', `"${text}" is not a target`, {
-      hint: 'name a Service or its workload: web, svc/web, deploy/web or sts/web',
-    });
-  return { kind, name };
 }
 
 export interface ResolveOptions {
   readonly target: TargetName;
   readonly namespace: string;
-  /** The --service option: which Service of a workload target. */
-  readonly service?: string | undefined;
+  /** The --service options: which Services of a workload target; the first becomes `service`. */
+  readonly service?: string | readonly string[] | undefined;
   /** The workload alone matters: none of its Services is looked for. */
   readonly withoutService?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Finds Service and workload. Does not judge whether they can be intercepted now: see requireInterceptable().
+ * Finds Services and workload. Does not judge whether they can be intercepted now: see requireInterceptable().
  * @throws InterceptorError TARGET_NOT_FOUND, TARGET_UNSUPPORTED, USAGE_BAD_OPTION (several Services), CLUSTER_*
  */
 export async function resolveTarget(client: KubeClient, options: ResolveOptions): Promise<ResolvedTarget> {
-  const { target } = options;
-  if (target.kind === 'Deployment' || target.kind === 'StatefulSet') {
+  const { target, namespace, signal } = options;
+  if (target.kind === 'pod') return await refusePod(client, namespace, target.name, signal);
+  if (isWorkloadKind(target.kind)) {
+    if (target.kind === 'Rollout' && !(await hasRollouts(client, signal))) throw noRollouts(target.name);
     const workload = await getWorkload(client, options, target.kind, target.name);
     if (workload === undefined)
       throw await notFound(client, options, workloadText({ kind: target.kind, name: target.name }));
-    return resolveWorkload(client, options, target.kind, workload);
+    return resolveOwned(client, options, target.kind, workload);
   }
-  const service = await getOrUndefined<Service>(client, options, 'v1', 'services', target.name);
+  const service = await getOrUndefined<Service>(
+    client,
+    options,
+    resourcePath({ apiVersion: 'v1', resource: 'services', namespace, name: target.name }),
+  );
   if (service !== undefined) {
-    if (options.service !== undefined && options.service !== target.name)
+    const [other] = [options.service ?? []].flat().filter((name) => name !== target.name);
+    if (other !== undefined)
       throw new InterceptorError(
         'USAGE_BAD_OPTION',
-        `--service ${options.service} does not go with svc/${target.name}: the target is a Service itself`,
-        { hint: `name the workload: deploy/${target.name} --service ${options.service}, or leave --service out` },
+        `--service ${other} does not go with svc/${target.name}: the target is a Service itself`,
+        { hint: `name the workload: deploy/${target.name} --service ${other}, or leave --service out` },
       );
     return resolveService(client, options, service);
   }
   if (target.kind === 'any') {
-    const [deployment, statefulSet] = await Promise.all([
-      getWorkload(client, options, 'Deployment', target.name),
-      getWorkload(client, options, 'StatefulSet', target.name),
-    ]);
-    if (deployment !== undefined) return resolveWorkload(client, options, 'Deployment', deployment);
-    if (statefulSet !== undefined) return resolveWorkload(client, options, 'StatefulSet', statefulSet);
+    const found = await Promise.all(WORKLOAD_KINDS.map((kind) => workloadIfAny(client, options, kind)));
+    const index = found.findIndex((workload) => workload !== undefined);
+    const [kind, workload] = [WORKLOAD_KINDS[index], found[index]];
+    if (kind !== undefined && workload !== undefined) return resolveOwned(client, options, kind, workload);
   }
   const what = target.kind === 'any' ? `workload or service named "${target.name}"` : `service "${target.name}"`;
   throw await notFound(client, options, what);
 }
 
-async function resolveService(client: KubeClient, options: ResolveOptions, service: Service): Promise<ResolvedTarget> {
+/** A ReplicaSet of a Deployment or Rollout stands for that: its template is theirs. */
+async function resolveOwned(
+  client: KubeClient,
+  options: ResolveOptions,
+  kind: WorkloadKind,
+  workload: Workload,
+): Promise<ResolvedTarget> {
+  const owner = kind === 'ReplicaSet' ? ownerOf(workload) : undefined;
+  if (owner === undefined) return resolveWorkload(client, options, kind, workload);
+  const above = onlyOwner(workloadText({ kind, name: workload.metadata.name }), [owner]);
+  return resolveWorkload(client, options, above.kind, await readOwner(client, options, above, workload.metadata.name));
+}
+
+async function readOwner(
+  client: KubeClient,
+  options: ResolveOptions,
+  owner: Owner & { readonly kind: WorkloadKind },
+  whose: string,
+): Promise<Workload> {
+  const workload = owner.workload ?? (await getWorkload(client, options, owner.kind, owner.name));
+  if (workload !== undefined) return workload;
+  throw new InterceptorError('TARGET_NOT_FOUND', `${workloadText(owner)}, which owns the pods of ${whose}, is gone`);
+}
+
+/** @param listed all Services of the namespace, where they have been read */
+async function resolveService(
+  client: KubeClient,
+  options: ResolveOptions,
+  service: Service,
+  listed?: readonly Service[],
+): Promise<ResolvedTarget> {
   const { namespace, signal } = options;
   const name = `service "${service.metadata.name}"`;
-  if (service.spec.type === 'ExternalName')
-    throw new InterceptorError(
-      'TARGET_UNSUPPORTED',
-      `${name} is an ExternalName: it has no pods, only the name ${String(service.spec.externalName)}`,
-      {
-        hint: 'intercept a Service with a selector',
-      },
-    );
-  const selector = service.spec.selector ?? {};
-  if (Object.keys(selector).length === 0)
-    throw new InterceptorError(
-      'TARGET_UNSUPPORTED',
-      `${name} has no selector: its endpoints are not pods of a workload`,
-      {
-        hint: 'intercept a Service with a selector',
-      },
-    );
-  const pods = await listAll<Pod>(client, options, 'v1', 'pods', selectorText(selector));
+  const selector = selectorOf(name, service);
+  const [pods, services] = await Promise.all([
+    listAll<Pod>(client, options, 'pods', selectorText(selector)),
+    listed ?? listAll<Service>(client, options, 'services'),
+  ]);
   // A pod that is being deleted may be the last of a ReplicaSet that is gone: it does not tell whose the next ones are.
   const live = pods.filter(
     ({ metadata, status }) =>
@@ -131,12 +132,24 @@ async function resolveService(client: KubeClient, options: ResolveOptions, servi
   const owners =
     live.length > 0
       ? await findOwners(client, namespace, live, signal)
-      : await ownersByTemplate(client, options, selector);
+      : await ownersByTemplate(client, options, plainSelector(selector));
   const owner = onlyOwner(name, owners);
-  const workload = owner.workload ?? (await getWorkload(client, options, owner.kind, owner.name));
-  if (workload === undefined)
-    throw new InterceptorError('TARGET_NOT_FOUND', `${workloadText(owner)}, which owns the pods of ${name}, is gone`);
-  return { namespace, kind: owner.kind, workload, service, pods: live };
+  const workload = await readOwner(client, options, owner, name);
+  if (owner.kind === 'Rollout') requireOwnTemplate(workload);
+  const others = servicesOf(services, originalWorkload(workload).spec.template.metadata?.labels);
+  const all = [service, ...others.filter(({ metadata }) => metadata.name !== service.metadata.name)];
+  return { namespace, kind: owner.kind, workload, service, services: all, pods: live };
+}
+
+/** @throws InterceptorError TARGET_UNSUPPORTED for a Service without pods of a workload */
+function selectorOf(name: string, { spec }: Service): Record<string, string> {
+  const selector = spec.selector ?? {};
+  const why =
+    spec.type === 'ExternalName'
+      ? `is an ExternalName: it has no pods, only the name ${String(spec.externalName)}`
+      : 'has no selector: its endpoints are not pods of a workload';
+  if (spec.type !== 'ExternalName' && Object.keys(selector).length > 0) return selector;
+  throw new InterceptorError('TARGET_UNSUPPORTED', `${name} ${why}`, { hint: 'intercept a Service with a selector' });
 }
 
 /** The workloads whose pods would be selected: for a Service that has no pods now (scaled to 0). */
@@ -146,48 +159,18 @@ async function ownersByTemplate(
   selector: Readonly<Record<string, string>>,
 ): Promise<Owner[]> {
   const lists = await Promise.all(
-    (['Deployment', 'StatefulSet'] as const).map(async (kind) => {
-      const workloads = await listAll<Workload>(client, options, 'apps/v1', workloadResource(kind));
-      return workloads
-        .filter(({ spec }) => matchesLabels(selector, spec.template.metadata?.labels))
+    WORKLOAD_KINDS.map(async (kind) => {
+      const path = workloadsPath(kind, options.namespace);
+      const { items } = (await ifAllowed(kind, () => client.list<Workload>(path, { signal: options.signal }))) ?? {
+        items: [],
+      };
+      return items
+        .filter((workload) => kind !== 'ReplicaSet' || ownerOf(workload) === undefined)
+        .filter(({ spec }) => matchesLabels(selector, spec.template?.metadata?.labels))
         .map((workload): Owner => ({ kind, name: workload.metadata.name, workload }));
     }),
   );
   return lists.flat();
-}
-
-function onlyOwner(service: string, owners: readonly Owner[]): Owner & { kind: WorkloadKind } {
-  const [first, ...others] = owners;
-  if (first === undefined)
-    throw new InterceptorError('TARGET_NOT_READY', `no workload has pods for ${service}`, {
-      hint: 'check the selector of the Service against the labels of the pods',
-    });
-  if (others.length > 0)
-    throw new InterceptorError(
-      'TARGET_UNSUPPORTED',
-      `${service} selects pods of several workloads: ${owners.map(workloadText).join(', ')}`,
-      {
-        hint: 'name a Service whose pods belong to one workload',
-      },
-    );
-  const { kind } = first;
-  if (kind !== 'Deployment' && kind !== 'StatefulSet')
-    throw new InterceptorError(
-      'TARGET_UNSUPPORTED',
-      `the pods of ${service} belong to ${workloadText(first)}; ${unsupportedReason(kind)}`,
-      {
-        hint: 'this version intercepts Deployments and StatefulSets',
-      },
-    );
-  return { ...first, kind };
-}
-
-function unsupportedReason(kind: string): string {
-  if (kind === 'Pod') return 'a pod of its own cannot be given a sidecar without being made anew';
-  if (kind === 'ReplicaSet') return 'a ReplicaSet does not roll out changes of its template';
-  if (kind === 'DaemonSet') return 'a DaemonSet cannot be rolled out without a gap on each node';
-  if (kind === 'Job') return 'a Job cannot change its template';
-  return `${kind} is not known to this version`;
 }
 
 async function resolveWorkload(
@@ -196,50 +179,25 @@ async function resolveWorkload(
   kind: WorkloadKind,
   workload: Workload,
 ): Promise<ResolvedTarget> {
-  const services = options.withoutService === true ? [] : await listAll<Service>(client, options, 'v1', 'services');
-  const labels = originalWorkload(workload).spec.template.metadata?.labels;
-  const selecting = services.filter(({ spec }) => spec.type !== 'ExternalName' && matchesLabels(spec.selector, labels));
-  const service = chooseService(workloadText({ kind, name: workload.metadata.name }), selecting, options.service);
+  if (kind === 'Rollout') requireOwnTemplate(workload);
+  const { namespace } = options;
+  const { spec, metadata } = originalWorkload(workload);
+  const listed = options.withoutService === true ? [] : await listAll<Service>(client, options, 'services');
+  const services = servicesOf(listed, spec.template.metadata?.labels);
+  const name = workloadText({ kind, name: metadata.name });
+  const main = spec.strategy?.blueGreen?.activeService ?? spec.strategy?.canary?.stableService;
+  const service = chooseService(name, services, options.service, main);
   if (service !== undefined) {
-    const resolved = await resolveService(client, options, service);
-    if (resolved.workload.metadata.uid === workload.metadata.uid) return resolved;
+    const resolved = await resolveService(client, options, service, listed);
+    if (resolved.workload.metadata.uid === metadata.uid) return resolved;
     throw new InterceptorError(
       'TARGET_UNSUPPORTED',
       `the pods of service "${service.metadata.name}" belong to ${workloadText({ kind: resolved.kind, name: resolved.workload.metadata.name })}`,
-      {
-        hint: `check the selectors: ${workloadText({ kind, name: workload.metadata.name })} has the labels, and not the pods`,
-      },
+      { hint: `check the selectors: ${name} has the labels, and not the pods` },
     );
   }
-  const pods = await listAll<Pod>(client, options, 'v1', 'pods', labelSelectorText(workload.spec.selector));
-  return { namespace: options.namespace, kind, workload, service: undefined, pods };
-}
-
-/**
- * Which of the Services that select a workload is meant: the named one, the only one, or the only one with an address of
- * its own (a StatefulSet has a headless one beside it).
- * @throws InterceptorError USAGE_BAD_OPTION
- */
-export function chooseService(
-  workload: string,
-  services: readonly Service[],
-  wanted: string | undefined,
-): Service | undefined {
-  const names = services.map(({ metadata }) => metadata.name).join(', ');
-  if (wanted !== undefined) {
-    const found = services.find(({ metadata }) => metadata.name === wanted);
-    if (found !== undefined) return found;
-    throw new InterceptorError('USAGE_BAD_OPTION', `service "${wanted}" does not select the pods of ${workload}`, {
-      hint: services.length === 0 ? 'no Service does' : `these do: ${names}`,
-    });
-  }
-  if (services.length <= 1) return services[0];
-  const [withAddress, ...others] = services.filter(({ spec }) => spec.clusterIP !== 'None');
-  if (withAddress !== undefined && others.length === 0) return withAddress;
-  const sameName = services.find(({ metadata }) => workload.endsWith(`/${metadata.name}`));
-  throw new InterceptorError('USAGE_BAD_OPTION', `several Services select the pods of ${workload}: ${names}`, {
-    hint: `say which one: --service ${(sameName ?? services[0])?.metadata.name ?? ''}`,
-  });
+  const pods = await listAll<Pod>(client, options, 'pods', labelSelectorText(spec.selector));
+  return { namespace, kind, workload, service: undefined, services: [], pods };
 }
 
 async function notFound(client: KubeClient, options: ResolveOptions, what: string): Promise<InterceptorError> {
@@ -247,10 +205,10 @@ async function notFound(client: KubeClient, options: ResolveOptions, what: strin
   let names: string[] = [];
   if (!(await namespaceMayExist(client, options))) return noSuchNamespace(namespace);
   try {
-    const resource =
-      target.kind === 'Deployment' || target.kind === 'StatefulSet' ? workloadResource(target.kind) : 'services';
-    const list = await listAll(client, options, resource === 'services' ? 'v1' : 'apps/v1', resource);
-    names = list.map(({ metadata }) => metadata.name);
+    const path = isWorkloadKind(target.kind)
+      ? workloadsPath(target.kind, namespace)
+      : resourcePath({ apiVersion: 'v1', resource: 'services', namespace });
+    names = (await client.list(path, { signal: options.signal })).items.map(({ metadata }) => metadata.name);
   } catch (failure) {
     // only for the hint: a user who may not list still gets the answer to what was asked
     options.signal?.throwIfAborted();
@@ -285,24 +243,47 @@ export async function namespaceMayExist(
   }
 }
 
+/** For a bare name: the workload of this kind, or undefined where there is none. */
+async function workloadIfAny(
+  client: KubeClient,
+  options: ResolveOptions,
+  kind: WorkloadKind,
+): Promise<Workload | undefined> {
+  return await ifAllowed(kind, () => getWorkload(client, options, kind, options.target.name));
+}
+
+/**
+ * Looks among workloads of a kind that the user may have no rights for, or the cluster may not have. Only who may not even
+ * read Deployments or StatefulSets hears of it.
+ * @returns undefined where it is refused
+ */
+export async function ifAllowed<T>(kind: WorkloadKind, look: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await look();
+  } catch (failure) {
+    const isCommon = kind === 'Deployment' || kind === 'StatefulSet';
+    if (isCommon || !(failure instanceof KubeStatusError) || (failure.status !== 403 && failure.status !== 404))
+      throw failure;
+    return undefined;
+  }
+}
+
 function getWorkload(
   client: KubeClient,
   options: ResolveOptions,
   kind: WorkloadKind,
   name: string,
 ): Promise<Workload | undefined> {
-  return getOrUndefined<Workload>(client, options, 'apps/v1', workloadResource(kind), name);
+  return getOrUndefined<Workload>(client, options, workloadPath({ kind, namespace: options.namespace, name }));
 }
 
 async function getOrUndefined<T extends Workload | Service>(
   client: KubeClient,
-  { namespace, signal }: ResolveOptions,
-  apiVersion: string,
-  resource: string,
-  name: string,
+  { signal }: ResolveOptions,
+  path: string,
 ): Promise<T | undefined> {
   try {
-    return await client.get<T>(resourcePath({ apiVersion, resource, namespace, name }), { signal });
+    return await client.get<T>(path, { signal });
   } catch (failure) {
     if (isNotFound(failure)) return undefined;
     throw failure;
@@ -312,10 +293,9 @@ async function getOrUndefined<T extends Workload | Service>(
 async function listAll<T extends KubeList['items'][number]>(
   client: KubeClient,
   { namespace, signal }: ResolveOptions,
-  apiVersion: string,
-  resource: string,
+  resource: 'pods' | 'services',
   labelSelector?: string,
 ): Promise<T[]> {
-  const list = await client.list<T>(resourcePath({ apiVersion, resource, namespace }), { signal, labelSelector });
-  return list.items;
+  const path = resourcePath({ apiVersion: 'v1', resource, namespace });
+  return (await client.list<T>(path, { signal, labelSelector })).items;
 }

@@ -1,4 +1,11 @@
-import type { Container, Pod, Service, Workload, WorkloadKind } from '../../../cli/kube/objects.ts';
+import {
+  type Container,
+  isWorkloadKind,
+  type Pod,
+  type Service,
+  type Workload,
+  type WorkloadKind,
+} from '../../../cli/kube/objects.ts';
 import type { InstallRequest } from '../../../cli/kube/plan.ts';
 import { choosePorts } from '../../../cli/kube/ports.ts';
 
@@ -14,25 +21,40 @@ export function rawContainer(over: Partial<Container> = {}): Container {
   };
 }
 
+const STRATEGIES: Readonly<Record<WorkloadKind, Partial<Workload['spec']>>> = {
+  Deployment: { strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } } },
+  StatefulSet: { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } } },
+  DaemonSet: { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } } },
+  ReplicaSet: {},
+  Rollout: { strategy: { canary: {} } },
+};
+
 export function rawWorkload(
   kind: WorkloadKind,
   containers: Container[],
   over: Partial<Workload['spec']> = {},
 ): Workload {
   return {
-    apiVersion: 'apps/v1',
+    apiVersion: kind === 'Rollout' ? 'argoproj.io/v1alpha1' : 'apps/v1',
     kind,
     metadata: { name: 'web', namespace: 'shop', uid: 'uid-web', resourceVersion: '100', generation: 1 },
     spec: {
       replicas: 2,
       selector: { matchLabels: { app: 'web' } },
       template: { metadata: { labels: { app: 'web' } }, spec: { containers, restartPolicy: 'Always' } },
-      ...(kind === 'Deployment'
-        ? { strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } } }
-        : { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } } }),
+      ...STRATEGIES[kind],
       ...over,
     },
-    status: { observedGeneration: 1, replicas: 2, updatedReplicas: 2, readyReplicas: 2, availableReplicas: 2 },
+    status:
+      kind === 'DaemonSet'
+        ? {
+            observedGeneration: 1,
+            desiredNumberScheduled: 2,
+            updatedNumberScheduled: 2,
+            numberReady: 2,
+            numberAvailable: 2,
+          }
+        : { observedGeneration: 1, replicas: 2, updatedReplicas: 2, readyReplicas: 2, availableReplicas: 2 },
   };
 }
 
@@ -68,7 +90,7 @@ export function installRequest(
   const [first] = service.spec.ports ?? [];
   return {
     namespace: 'shop',
-    kind: workload.kind === 'StatefulSet' ? 'StatefulSet' : 'Deployment',
+    kind: isWorkloadKind(workload.kind) ? workload.kind : 'Deployment',
     name: workload.metadata.name,
     service,
     ports: choosePorts(service, workload, [{ localPort: 3000, servicePort: first?.port }]),
