@@ -16,7 +16,8 @@ import { Readiness } from './readiness.ts';
 import { RequestDispatcher, type RequestHandlers } from './requests.ts';
 import { listenOnRoute, type RouteListener } from './route-listener.ts';
 import { Router } from './router.ts';
-import { type Session, Sessions } from './sessions.ts';
+import type { Session } from './session.ts';
+import { Sessions } from './sessions.ts';
 import { startTunnelServer, type TunnelServer } from './tunnel-server.ts';
 import { SessionVolumes } from './volumes/volumes.ts';
 
@@ -69,14 +70,14 @@ export class Agent {
     this.#readiness = new Readiness(options.readyWithoutClaimMs);
     this.#proofs = new ArmedProofs(settings.credentials.key, settings.podName);
     this.#sessions = new Sessions<Mux>({
-      appPorts: settings.config.routes.map((route) => route.appPort),
+      ports: settings.config.routes.map(({ appPort }) => ({ appPort, protocol: 'tcp' })),
       log,
       onClaim: () => this.#readiness.claimed(),
       ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
     });
     this.#router = new Router({
       podIp: settings.podIp,
-      laptopFor: (appPort) => this.#sessions.laptopFor(appPort),
+      laptopFor: (appPort) => this.#sessions.claims.table({ appPort, protocol: 'tcp' }).whole?.carrier,
       proofs: this.#proofs,
       log,
       ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
@@ -151,7 +152,10 @@ export class Agent {
     const appPorts = [...new Set(this.#routes.map((route) => route.appPort))];
     const source = {
       appPorts,
-      laptopPorts: () => appPorts.filter((appPort) => this.#sessions.laptopFor(appPort) !== undefined),
+      laptopPorts: () =>
+        appPorts.filter(
+          (appPort) => this.#sessions.claims.table({ appPort, protocol: 'tcp' }).whole?.carrier !== undefined,
+        ),
       get openConnections() {
         return router.openConnections;
       },
@@ -216,12 +220,12 @@ export class Agent {
     const { settings, env } = this.#options;
     const { key } = settings.credentials;
     return {
-      claim: ({ appPorts, replaces, laptop }) => {
-        this.#sessions.claim(session, appPorts, replaces, laptop);
+      claim: (wish) => {
+        this.#sessions.claim(session, wish);
         return {};
       },
-      route: ({ appPort, to }) => {
-        this.#sessions.route(session, appPort, to);
+      route: ({ appPort, protocol, to }) => {
+        this.#sessions.route(session, { appPort, protocol }, to);
         return {};
       },
       release: () => {
@@ -248,7 +252,7 @@ export class Agent {
         const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
         return prove({ host, port }, nonce, key, signal);
       },
-      evict: ({ by }) => ({ sessions: this.#sessions.evict(session, by) }),
+      evict: ({ by, sessionIds }) => ({ sessions: this.#sessions.evict(session, by, sessionIds) }),
     };
   }
 }

@@ -84,7 +84,7 @@ function parseConfig(text: string): AgentConfig {
   } catch (cause) {
     throw new SettingsError(AGENT_CONFIG_ENV, errorText(cause), { cause });
   }
-  if (new Set(config.routes.map((route) => route.appPort)).size !== config.routes.length)
+  if (new Set(config.routes.map(({ protocol, appPort }) => `${protocol} ${appPort}`)).size !== config.routes.length)
     throw new SettingsError(AGENT_CONFIG_ENV, 'an app port has two routes');
   return config;
 }

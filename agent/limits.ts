@@ -7,9 +7,17 @@ export const MAX_CONNECTIONS = 10_000;
 /** Peers on the tunnel port that have not proved they hold the Secret's key. */
 export const MAX_UNAUTHENTICATED_PEERS = 32;
 /** Sessions with a carrier at the same time. */
-export const MAX_SESSIONS = 64;
+export const MAX_SESSIONS = 512;
 /** Requests of one session that have no answer yet. */
 export const MAX_PENDING_REQUESTS = 64;
+/** Intercepts of one session. */
+export const MAX_INTERCEPTS = 64;
+/** A session whose intercepts nobody has used for this long may be ended by one that asks for what it has (`--take-over`). */
+export const TAKE_OVER_IDLE_MS = 60_000;
+/** A certificate with its chain, or a key. */
+export const MAX_PEM_BYTES = 128 * 1024;
+/** How long callers may wait for a process that its session says is away for a moment. */
+export const MAX_HOLD_MS = 60_000;
 /** How long a claim outlives its carrier: refuses others, and the session may come back to it. */
 export const CLAIM_GRACE_MS = 30_000;
 /** A session that was told to go and did not is cut after this time. */

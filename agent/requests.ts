@@ -1,14 +1,17 @@
 import { errorText } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
 import { isPort } from '../src/protocol/agent-config.ts';
+import type { ControlMethod, ControlMethods, ControlRequest, ControlResponse } from '../src/protocol/control.ts';
+import { isProtocol, isRouteTo, parseIntercepts } from './intercept-params.ts';
 import {
-  type ControlMethod,
-  type ControlMethods,
-  type ControlRequest,
-  type ControlResponse,
-  isRecord,
-} from '../src/protocol/control.ts';
-import { MAX_EXCLUDES, MAX_PENDING_REQUESTS, MAX_PROOF_TTL_MS, MAX_PROVE_TIMEOUT_MS } from './limits.ts';
+  MAX_EXCLUDES,
+  MAX_HOLD_MS,
+  MAX_INTERCEPTS,
+  MAX_PENDING_REQUESTS,
+  MAX_PROOF_TTL_MS,
+  MAX_PROVE_TIMEOUT_MS,
+} from './limits.ts';
+import { bad, duration, isCount, isText, record } from './params.ts';
 import { isProofNonce } from './proof.ts';
 import { RequestFailure } from './request-failure.ts';
 
@@ -23,17 +26,24 @@ export type RequestHandlers = {
 /** Reads the params of each method. @throws RequestFailure BAD_PARAMS */
 const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> } = {
   claim: (params) => {
-    const { appPorts, replaces, laptop = [] } = record(params);
-    if (!Array.isArray(appPorts) || !appPorts.every(isPort)) throw bad('appPorts');
+    const { intercepts, replaces, takeOver, holdMs } = record(params);
+    if (!Array.isArray(intercepts) || intercepts.length > MAX_INTERCEPTS) throw bad('intercepts');
     if (!Array.isArray(replaces) || !replaces.every(isText)) throw bad('replaces');
-    if (!Array.isArray(laptop) || !laptop.every(isPort)) throw bad('laptop');
-    return { appPorts, replaces, laptop };
+    if (typeof takeOver !== 'boolean') throw bad('takeOver');
+    if (typeof holdMs !== 'number' || !(holdMs >= 0)) throw bad('holdMs');
+    return {
+      intercepts: parseIntercepts(intercepts),
+      replaces,
+      takeOver,
+      holdMs: Math.min(holdMs, MAX_HOLD_MS),
+    };
   },
   route: (params) => {
-    const { appPort, to } = record(params);
+    const { appPort, protocol, to } = record(params);
     if (!isPort(appPort)) throw bad('appPort');
-    if (to !== 'laptop' && to !== 'app') throw bad('to');
-    return { appPort, to };
+    if (!isProtocol(protocol)) throw bad('protocol');
+    if (!isRouteTo(to)) throw bad('to');
+    return { appPort, protocol, to };
   },
   release: () => ({}),
   environment: () => ({}),
@@ -60,9 +70,11 @@ const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> }
     return { nonce, host, port, timeoutMs: duration(timeoutMs, 'timeoutMs', MAX_PROVE_TIMEOUT_MS) };
   },
   evict: (params) => {
-    const { by } = record(params);
+    const { by, sessionIds } = record(params);
     if (!isText(by)) throw bad('by');
-    return { by };
+    if (sessionIds === undefined) return { by };
+    if (!Array.isArray(sessionIds) || !sessionIds.every(isText)) throw bad('sessionIds');
+    return { by, sessionIds };
   },
 };
 
@@ -108,26 +120,4 @@ export class RequestDispatcher {
 
 function isMethod(method: string): method is ControlMethod {
   return Object.hasOwn(PARSERS, method);
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= 1024;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
-}
-
-function record(params: unknown): Record<string, unknown> {
-  if (!isRecord(params)) throw bad('no object');
-  return params;
-}
-
-function duration(value: unknown, name: string, maxMs: number): number {
-  if (typeof value !== 'number' || !(value > 0)) throw bad(name);
-  return Math.min(value, maxMs);
-}
-
-function bad(what: string): RequestFailure {
-  return new RequestFailure('BAD_PARAMS', `bad parameters: ${what}`);
 }

@@ -213,8 +213,17 @@ export function parseControlMessage(text: string): ControlMessage {
       if (!isId(id)) throw bad('response');
       if (error === undefined) return { type: 'response', id, result };
       if (!isRecord(error) || typeof error.code !== 'string' || typeof error.message !== 'string') throw bad('error');
-      const { code, message, holder } = error;
-      return { type: 'response', id, error: isHolder(holder) ? { code, message, holder } : { code, message } };
+      const { code, message, holder, filter } = error;
+      return {
+        type: 'response',
+        id,
+        error: {
+          code,
+          message,
+          ...(isHolder(holder) ? { holder } : {}),
+          ...(isFilter(filter) ? { filter } : {}),
+        },
+      };
     }
     case 'event':
       return parseEvent(value, bad);
@@ -245,9 +254,14 @@ function parseEvent(value: Record<string, unknown>, bad: (what: string) => Error
   const { event } = value;
   switch (event) {
     case 'evicted': {
-      const { by } = value;
+      const { by, takeOver } = value;
       if (typeof by !== 'string') throw bad('evicted');
-      return { type: 'event', event, by };
+      return takeOver === true ? { type: 'event', event, by, takeOver } : { type: 'event', event, by };
+    }
+    case 'not-http': {
+      const { appPort, speaks } = value;
+      if (typeof appPort !== 'number' || (speaks !== 'tls' && speaks !== 'other')) throw bad('not-http');
+      return { type: 'event', event, appPort, speaks };
     }
     case 'proved': {
       const { nonce, appPort } = value;
@@ -285,6 +299,17 @@ export function isHolder(value: unknown): value is Holder {
     isRecord(value) &&
     typeof value.sinceMs === 'number' &&
     typeof value.lastSeenMs === 'number' &&
-    typeof value.connected === 'boolean'
+    typeof value.connected === 'boolean' &&
+    (value.lastActivityMs === undefined || typeof value.lastActivityMs === 'number')
+  );
+}
+
+/** Its shape only: a newer agent may have conditions that we do not know, and they are just shown. */
+function isFilter(value: unknown): value is Filter {
+  return (
+    isRecord(value) &&
+    (value.match === 'all' || value.match === 'any') &&
+    Array.isArray(value.conditions) &&
+    value.conditions.every((condition) => isRecord(condition) && typeof condition.on === 'string')
   );
 }

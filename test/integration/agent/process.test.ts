@@ -11,6 +11,7 @@ import {
   spawnAgent,
   untilLogged,
 } from './support/agent-process.ts';
+import { claimOf } from './support/claims.ts';
 import { acceptWith, dialSession } from './support/session-double.ts';
 import { dial, echoAs, exchange, listenTcp, readAll, type TcpServer, until } from './support/tcp.ts';
 
@@ -57,7 +58,7 @@ test('readiness is held until a session has claimed', async () => {
   const agent = await start();
   const held = readyz(agent.tunnelPort);
   const session = await dialSession({ port: agent.tunnelPort, key: agent.key });
-  await session.request('claim', { appPorts: [app.port], replaces: [] });
+  await session.request('claim', claimOf([app.port]));
   assert.equal(await held, 200);
   assert.equal(await readyz(agent.tunnelPort), 200);
   await session.mux.close();
@@ -80,8 +81,8 @@ test('the bundled agent serves a session, and says its version and the environme
     key: agent.key,
     onIncoming: acceptWith(echoAs('laptop')),
   });
-  await session.request('claim', { appPorts: [app.port], replaces: [] });
-  await session.request('route', { appPort: app.port, to: 'laptop' });
+  await session.request('claim', claimOf([app.port]));
+  await session.request('route', { appPort: app.port, protocol: 'tcp', to: 'laptop' });
   assert.equal((await exchange(agent.routePort, 'x')).bytes.toString(), 'laptop:x');
   assert.equal((await session.request('status', {})).agentVersion, '1.2.3');
   const { variables } = await session.request('environment', {});
@@ -145,7 +146,8 @@ test('a port that is taken is said, and the agent exits with 1', async () => {
     version: 1,
     tunnelPort: taken.tunnelPort,
     container: 'app',
-    routes: [{ port: taken.routePort, appPort: app.port }],
+    app: 'present',
+    routes: [{ port: taken.routePort, appPort: app.port, protocol: 'tcp' }],
   });
   const agent = await spawnAgent(bundle, app.port, { KUBE_INTERCEPT_AGENT: config });
   assert.equal(await agent.exited, 1);

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { test } from 'vitest';
 import { startWorld } from './support/agent-world.ts';
+import { claimOf } from './support/claims.ts';
 import { acceptWith, refuseAll } from './support/session-double.ts';
 import { dial, echoAs, exchange, type Outcome, readAll, until } from './support/tcp.ts';
 
@@ -17,13 +18,13 @@ test('without a session the app answers', async () => {
 test('a claim alone leaves the app to answer, a route moves new connections to the laptop and back', async () => {
   const world = await startWorld();
   const session = await world.dial({ onIncoming: acceptWith(echoAs('laptop')) });
-  await session.request('claim', { appPorts: [world.appPort], replaces: [] });
+  await session.request('claim', claimOf([world.appPort]));
   assert.equal((await exchange(world.routePort, 'a')).bytes.toString(), 'app:a');
-  await session.request('route', { appPort: world.appPort, to: 'laptop' });
+  await session.request('route', { appPort: world.appPort, protocol: 'tcp', to: 'laptop' });
   assert.equal((await exchange(world.routePort, 'b')).bytes.toString(), 'laptop:b');
-  await session.request('route', { appPort: world.appPort, to: 'app' });
+  await session.request('route', { appPort: world.appPort, protocol: 'tcp', to: 'app' });
   assert.equal((await exchange(world.routePort, 'c')).bytes.toString(), 'app:c');
-  await session.request('route', { appPort: world.appPort, to: 'laptop' });
+  await session.request('route', { appPort: world.appPort, protocol: 'tcp', to: 'laptop' });
   await session.request('release', {});
   assert.equal((await exchange(world.routePort, 'd')).bytes.toString(), 'app:d');
   await world.close();

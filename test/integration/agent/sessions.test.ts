@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'vitest';
 import { startWorld } from './support/agent-world.ts';
+import { claimOf } from './support/claims.ts';
 import { acceptWith, dialCarrier, RefusedRequest } from './support/session-double.ts';
 import { dial, echoAs, exchange, listenTcp, readAll, until } from './support/tcp.ts';
 
@@ -22,7 +23,7 @@ test('the second session on a port is refused, and told user, host and since whe
   const before = Date.now();
   await world.dialIntercepting({ user: 'ann', onIncoming: acceptWith(echoAs('ann')) });
   const second = await world.dial({ user: 'bob', onIncoming: acceptWith(echoAs('bob')) });
-  const error = await refusalOf(second.request('claim', { appPorts: [world.appPort], replaces: [] }));
+  const error = await refusalOf(second.request('claim', claimOf([world.appPort])));
   assert.equal(error.code, 'TARGET_IN_USE');
   assert.deepEqual([error.holder?.user, error.holder?.host, error.holder?.connected], ['ann', 'desk', true]);
   assert.ok((error.holder?.sinceMs ?? 0) >= before);
@@ -37,7 +38,7 @@ test('claims outlive a lost carrier for a while, and the session finds its place
   await until(() => world.agent.stats().sessions === 0, 'the agent knows');
   assert.equal((await exchange(world.routePort, 'a')).bytes.toString(), 'app:a');
   const other = await world.dial({ user: 'bob' });
-  const error = await refusalOf(other.request('claim', { appPorts: [world.appPort], replaces: [] }));
+  const error = await refusalOf(other.request('claim', claimOf([world.appPort])));
   assert.deepEqual([error.code, error.holder?.connected], ['TARGET_IN_USE', false]);
   await world.dialIntercepting({ sessionId: 'same', onIncoming: acceptWith(echoAs('laptop again')) });
   assert.equal((await exchange(world.routePort, 'b')).bytes.toString(), 'laptop again:b');
@@ -68,8 +69,8 @@ test('a session takes over from its own dead one at once', async () => {
   const dead = await world.dialIntercepting({ sessionId: 'dead' });
   dead.cut();
   const next = await world.dial({ onIncoming: acceptWith(echoAs('next')) });
-  await next.request('claim', { appPorts: [world.appPort], replaces: ['dead'] });
-  await next.request('route', { appPort: world.appPort, to: 'laptop' });
+  await next.request('claim', claimOf([world.appPort], { replaces: ['dead'] }));
+  await next.request('route', { appPort: world.appPort, protocol: 'tcp', to: 'laptop' });
   assert.equal((await exchange(world.routePort, 'x')).bytes.toString(), 'next:x');
   await world.close();
 });
@@ -103,7 +104,18 @@ test('status tells pod, sessions, routes, idle time and open connections', async
     status.sessions.map(({ sessionId, connected }) => [sessionId, connected]),
     [['ours', true]],
   );
-  assert.deepEqual(status.routes, [{ appPort: world.appPort, to: 'laptop', sessionId: 'ours' }]);
+  assert.deepEqual(status.intercepts, [
+    {
+      appPort: world.appPort,
+      protocol: 'tcp',
+      sessionId: 'ours',
+      mirror: false,
+      to: 'laptop',
+      taken: 1,
+      open: 1,
+      dropped: 0,
+    },
+  ]);
   assert.deepEqual([status.idleMs, status.openConnections, status.draining], [0, 1, false]);
   caller.resetAndDestroy();
   await world.close();

@@ -104,7 +104,12 @@ const VERBS: Record<string, () => Promise<unknown>> = {
       ...info,
       firstBytes: Buffer.from('GET / HTTP/1.0\r\n\r\n'),
     });
-    const claim = text({ type: 'request', id: 1, method: 'claim', params: { appPorts: [8080], replaces: [] } });
+    const claim = text({
+      type: 'request',
+      id: 1,
+      method: 'claim',
+      params: { intercepts: [], replaces: [], takeOver: false, holdMs: 0 },
+    });
     return [
       await converse(open),
       await converse(claim),

@@ -7,7 +7,8 @@ const ENV = {
     version: 1,
     tunnelPort: 9900,
     container: 'app',
-    routes: [{ port: 9901, appPort: 8080 }],
+    app: 'present',
+    routes: [{ port: 9901, appPort: 8080, protocol: 'tcp' }],
   }),
   KUBE_INTERCEPT_POD_NAME: 'web-1',
   KUBE_INTERCEPT_POD_IP: '10.0.0.7',
@@ -30,7 +31,7 @@ test('settings are read from the environment and the mounted Secret', () => {
   const settings = readSettings(ENV, readFrom(FILES));
   assert.equal(settings.podName, 'web-1');
   assert.equal(settings.logLevel, 'info');
-  assert.deepEqual(settings.config.routes, [{ port: 9901, appPort: 8080 }]);
+  assert.deepEqual(settings.config.routes, [{ port: 9901, appPort: 8080, protocol: 'tcp' }]);
   assert.deepEqual(Buffer.from(settings.credentials.key), Buffer.alloc(32, 7));
 });
 
@@ -55,10 +56,10 @@ test('every missing or empty file is named', () => {
 
 test('a configuration with two routes to one app port is refused', () => {
   const routes = [
-    { port: 9901, appPort: 8080 },
-    { port: 9902, appPort: 8080 },
+    { port: 9901, appPort: 8080, protocol: 'tcp' },
+    { port: 9902, appPort: 8080, protocol: 'tcp' },
   ];
-  const config = JSON.stringify({ version: 1, tunnelPort: 9900, container: 'app', routes });
+  const config = JSON.stringify({ version: 1, tunnelPort: 9900, container: 'app', app: 'present', routes });
   assert.throws(() => readSettings({ ...ENV, KUBE_INTERCEPT_AGENT: config }, readFrom(FILES)), SettingsError);
 });
 

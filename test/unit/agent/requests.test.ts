@@ -5,6 +5,7 @@ import { RequestFailure } from '../../../agent/request-failure.ts';
 import { RequestDispatcher, type RequestHandlers } from '../../../agent/requests.ts';
 import { silentLog } from '../../../src/log.ts';
 import type { ControlResponse } from '../../../src/protocol/control.ts';
+import { claimOf, intercept } from '../../integration/agent/support/claims.ts';
 
 const NONCE = 'n'.repeat(22);
 const nothing = () => ({});
@@ -62,12 +63,16 @@ test('parameters of the wrong shape are refused by name', async () => {
   const wrong: [string, unknown][] = [
     ['claim', undefined],
     ['claim', []],
-    ['claim', { appPorts: [0], replaces: [] }],
-    ['claim', { appPorts: ['80'], replaces: [] }],
-    ['claim', { appPorts: [80], replaces: [1] }],
-    ['claim', { appPorts: [80] }],
-    ['route', { appPort: 80, to: 'moon' }],
-    ['route', { to: 'app' }],
+    ['claim', { appPorts: [80], replaces: [], takeOver: false, holdMs: 0 }],
+    ['claim', { ...claimOf([80]), replaces: [1] }],
+    ['claim', { ...claimOf([80]), takeOver: 'yes' }],
+    ['claim', { ...claimOf([80]), holdMs: -1 }],
+    ['claim', claimOf(Array(1000).fill(80))],
+    ['claim', claimOf([80, 80])],
+    ['route', { appPort: 80, protocol: 'tcp', to: 'moon' }],
+    ['route', { appPort: 80, to: 'app' }],
+    ['route', { protocol: 'tcp', to: 'app' }],
+    ['evict', { by: 'a', sessionIds: 'b' }],
     ['expectProof', { nonce: 'a b', ttlMs: 1 }],
     ['expectProof', { nonce: `${NONCE}\r\n`, ttlMs: 1 }],
     ['expectProof', { nonce: NONCE, ttlMs: Number.NaN }],
@@ -85,6 +90,32 @@ test('parameters of the wrong shape are refused by name', async () => {
   ];
   for (const [method, params] of wrong)
     assert.equal(await errorOf(method, params), 'BAD_PARAMS', JSON.stringify(params));
+});
+
+test('an intercept of the wrong shape is refused', async () => {
+  const wrong: object[] = [
+    { appPort: 0 },
+    { appPort: '80' },
+    { protocol: 'sctp' },
+    { mirror: 1 },
+    { fallback: 'other' },
+    { mark: undefined },
+    { to: 'nowhere' },
+    { filter: {} },
+    { filter: { match: 'all', conditions: [] } },
+    { tls: { certificate: '', key: 'k' } },
+    { protocol: 'udp', mirror: true },
+    {
+      protocol: 'udp',
+      filter: { match: 'all', conditions: [{ on: 'method', match: { kind: 'exact', value: 'GET' } }] },
+    },
+  ];
+  for (const part of wrong)
+    assert.equal(
+      await errorOf('claim', { ...claimOf([]), intercepts: [{ ...intercept(80), ...part }] }),
+      'BAD_PARAMS',
+      JSON.stringify(part),
+    );
 });
 
 test('requests beyond the limit are answered with an error while the others wait', async () => {

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test, vi } from 'vitest';
 import { CLAIM_GRACE_MS, EVICT_CLOSE_MS } from '../../../agent/limits.ts';
 import { RequestFailure } from '../../../agent/request-failure.ts';
-import { type SessionCarrier, Sessions } from '../../../agent/sessions.ts';
+import type { Session, SessionCarrier } from '../../../agent/session.ts';
+import { Sessions } from '../../../agent/sessions.ts';
 import { silentLog } from '../../../src/log.ts';
-import type { ControlMessage } from '../../../src/protocol/control.ts';
+import type { ControlMessage, RouteTo } from '../../../src/protocol/control.ts';
+import { claimOf } from '../../integration/agent/support/claims.ts';
 
 class Carrier implements SessionCarrier {
   readonly sent: ControlMessage[] = [];
@@ -20,12 +22,26 @@ class Carrier implements SessionCarrier {
 const identity = (sessionId: string) => ({ sessionId, user: `user of ${sessionId}`, host: 'laptop' });
 
 function newSessions(): Sessions<Carrier> {
-  return new Sessions<Carrier>({ appPorts: [8080, 8081], log: silentLog });
+  return new Sessions<Carrier>({
+    ports: [
+      { appPort: 8080, protocol: 'tcp' },
+      { appPort: 8081, protocol: 'tcp' },
+    ],
+    log: silentLog,
+  });
 }
 
 function join(sessions: Sessions<Carrier>, id: string) {
   const carrier = new Carrier();
   return { carrier, session: sessions.connect(identity(id), carrier) };
+}
+
+function route(sessions: Sessions<Carrier>, session: Session<Carrier>, appPort: number, to: RouteTo): void {
+  sessions.route(session, { appPort, protocol: 'tcp' }, to);
+}
+
+function laptopFor(sessions: Sessions<Carrier>, appPort: number): Carrier | undefined {
+  return sessions.claims.table({ appPort, protocol: 'tcp' }).whole?.carrier;
 }
 
 function refusal(action: () => void): RequestFailure {
@@ -48,100 +64,100 @@ afterEach(() => {
 test('a claimed port goes to the laptop only once the session says so', () => {
   const sessions = newSessions();
   const { session, carrier } = join(sessions, 'a');
-  sessions.claim(session, [8080], []);
-  assert.equal(sessions.laptopFor(8080), undefined);
-  sessions.route(session, 8080, 'laptop');
-  assert.equal(sessions.laptopFor(8080), carrier);
-  sessions.route(session, 8080, 'app');
-  assert.equal(sessions.laptopFor(8080), undefined);
+  sessions.claim(session, claimOf([8080]));
+  assert.equal(laptopFor(sessions, 8080), undefined);
+  route(sessions, session, 8080, 'laptop');
+  assert.equal(laptopFor(sessions, 8080), carrier);
+  route(sessions, session, 8080, 'app');
+  assert.equal(laptopFor(sessions, 8080), undefined);
 });
 
 test('a claim that meets another session takes nothing and names the holder', () => {
   const sessions = newSessions();
   const { session: first } = join(sessions, 'a');
   const { session: second } = join(sessions, 'b');
-  sessions.claim(first, [8081], []);
-  const failure = refusal(() => sessions.claim(second, [8080, 8081], []));
+  sessions.claim(first, claimOf([8081]));
+  const failure = refusal(() => sessions.claim(second, claimOf([8080, 8081])));
   assert.equal(failure.code, 'TARGET_IN_USE');
   assert.equal(failure.holder?.user, 'user of a');
   assert.equal(failure.holder?.connected, true);
-  assert.equal(refusal(() => sessions.route(second, 8080, 'laptop')).code, 'NOT_CLAIMED');
+  assert.equal(refusal(() => route(sessions, second, 8080, 'laptop')).code, 'NOT_CLAIMED');
 });
 
 test('a port without a route cannot be claimed', () => {
   const sessions = newSessions();
-  assert.equal(refusal(() => sessions.claim(join(sessions, 'a').session, [9], [])).code, 'TARGET_NOT_FOUND');
+  assert.equal(refusal(() => sessions.claim(join(sessions, 'a').session, claimOf([9]))).code, 'TARGET_NOT_FOUND');
 });
 
 test('a lost session leaves the app to answer at once, and its claims refuse others until the grace is over', () => {
   const sessions = newSessions();
   const { session, carrier } = join(sessions, 'a');
-  sessions.claim(session, [8080], []);
-  sessions.route(session, 8080, 'laptop');
+  sessions.claim(session, claimOf([8080]));
+  route(sessions, session, 8080, 'laptop');
   sessions.lost(session, carrier);
-  assert.equal(sessions.laptopFor(8080), undefined);
+  assert.equal(laptopFor(sessions, 8080), undefined);
   const { session: other } = join(sessions, 'b');
   vi.advanceTimersByTime(CLAIM_GRACE_MS - 1);
-  const failure = refusal(() => sessions.claim(other, [8080], []));
+  const failure = refusal(() => sessions.claim(other, claimOf([8080])));
   assert.equal(failure.code, 'TARGET_IN_USE');
   assert.equal(failure.holder?.connected, false);
   vi.advanceTimersByTime(1);
-  sessions.claim(other, [8080], []);
+  sessions.claim(other, claimOf([8080]));
   assert.equal(sessions.timers, 0);
 });
 
 test('a session that returns within the grace has its claims, and routes begin at the app', () => {
   const sessions = newSessions();
   const { session, carrier } = join(sessions, 'a');
-  sessions.claim(session, [8080], []);
-  sessions.route(session, 8080, 'laptop');
+  sessions.claim(session, claimOf([8080]));
+  route(sessions, session, 8080, 'laptop');
   sessions.lost(session, carrier);
   const again = join(sessions, 'a');
   vi.advanceTimersByTime(CLAIM_GRACE_MS * 2);
-  assert.equal(refusal(() => sessions.claim(join(sessions, 'b').session, [8080], [])).code, 'TARGET_IN_USE');
-  assert.equal(sessions.laptopFor(8080), undefined);
-  sessions.claim(again.session, [8080], []);
-  sessions.route(again.session, 8080, 'laptop');
-  assert.equal(sessions.laptopFor(8080), again.carrier);
+  assert.equal(refusal(() => sessions.claim(join(sessions, 'b').session, claimOf([8080]))).code, 'TARGET_IN_USE');
+  assert.equal(laptopFor(sessions, 8080), undefined);
+  sessions.claim(again.session, claimOf([8080]));
+  route(sessions, again.session, 8080, 'laptop');
+  assert.equal(laptopFor(sessions, 8080), again.carrier);
 });
 
 test('a session that dials again while its old carrier seems alive takes its place', () => {
   const sessions = newSessions();
   const { session, carrier } = join(sessions, 'a');
-  sessions.claim(session, [8080], []);
+  sessions.claim(session, claimOf([8080]));
   const again = join(sessions, 'a');
   assert.equal(carrier.closed, true);
   sessions.lost(session, carrier);
   assert.equal(sessions.connectedCount, 1);
-  sessions.route(again.session, 8080, 'laptop');
-  assert.equal(sessions.laptopFor(8080), again.carrier);
+  route(sessions, again.session, 8080, 'laptop');
+  assert.equal(laptopFor(sessions, 8080), again.carrier);
 });
 
 test('a session inherits from its own dead ones, and they lose all they held', () => {
   const sessions = newSessions();
   const { session: dead, carrier: deadCarrier } = join(sessions, 'dead');
-  sessions.claim(dead, [8080, 8081], []);
+  sessions.claim(dead, claimOf([8080, 8081]));
   sessions.lost(dead, deadCarrier);
   const { session } = join(sessions, 'a');
-  sessions.claim(session, [8080], ['dead', 'never seen']);
-  sessions.claim(join(sessions, 'b').session, [8081], []);
+  sessions.claim(session, claimOf([8080], { replaces: ['dead', 'never seen'] }));
+  sessions.claim(join(sessions, 'b').session, claimOf([8081]));
   assert.equal(sessions.timers, 0);
 });
 
 test('a claim that fails leaves the sessions it would have replaced alone', () => {
   const sessions = newSessions();
   const { session: dead } = join(sessions, 'dead');
-  sessions.claim(dead, [8080], []);
-  sessions.claim(join(sessions, 'other').session, [8081], []);
-  refusal(() => sessions.claim(join(sessions, 'a').session, [8080, 8081], ['dead']));
-  sessions.route(dead, 8080, 'laptop');
+  sessions.claim(dead, claimOf([8080]));
+  sessions.claim(join(sessions, 'other').session, claimOf([8081]));
+  refusal(() => sessions.claim(join(sessions, 'a').session, claimOf([8080, 8081], { replaces: ['dead'] })));
+  route(sessions, dead, 8080, 'laptop');
 });
 
 test('eviction tells everyone but the caller, gives routes back at once and cuts who stays', () => {
   const sessions = newSessions();
   const { session, carrier } = join(sessions, 'a');
-  sessions.claim(session, [8080], []);
-  sessions.route(session, 8080, 'laptop');
+  sessions.claim(session, claimOf([8080]));
+  route(sessions, session, 8080, 'laptop');
   const caller = join(sessions, 'leaver');
   const evicted = sessions.evict(caller.session, 'ann@desk');
   assert.deepEqual(
@@ -149,8 +165,8 @@ test('eviction tells everyone but the caller, gives routes back at once and cuts
     ['a'],
   );
   assert.deepEqual(carrier.sent, [{ type: 'event', event: 'evicted', by: 'ann@desk' }]);
-  assert.equal(sessions.laptopFor(8080), undefined);
-  assert.equal(refusal(() => sessions.claim(session, [8080], [])).code, 'SESSION_NOT_FOUND');
+  assert.equal(laptopFor(sessions, 8080), undefined);
+  assert.equal(refusal(() => sessions.claim(session, claimOf([8080]))).code, 'SESSION_NOT_FOUND');
   vi.advanceTimersByTime(EVICT_CLOSE_MS);
   assert.deepEqual([carrier.closed, caller.carrier.closed], [true, false]);
   assert.equal(sessions.timers, 0);
@@ -159,16 +175,13 @@ test('eviction tells everyone but the caller, gives routes back at once and cuts
 test('a visitor is not among the sessions, and does not end the idle time', () => {
   const sessions = newSessions();
   const { session, carrier } = join(sessions, 'a');
-  sessions.claim(session, [8080], []);
+  sessions.claim(session, claimOf([8080]));
   sessions.lost(session, carrier);
   vi.advanceTimersByTime(CLAIM_GRACE_MS + 10_000);
   join(sessions, 'visitor');
   assert.deepEqual(sessions.status(), {
     sessions: [],
-    routes: [
-      { appPort: 8080, to: 'app' },
-      { appPort: 8081, to: 'app' },
-    ],
+    intercepts: [],
     idleMs: CLAIM_GRACE_MS + 10_000,
   });
 });
@@ -176,26 +189,27 @@ test('a visitor is not among the sessions, and does not end the idle time', () =
 test('status shows who holds what, and a connected session means no idle time', () => {
   const sessions = newSessions();
   const { session } = join(sessions, 'a');
-  sessions.claim(session, [8080], []);
-  sessions.route(session, 8080, 'laptop');
+  sessions.claim(session, claimOf([8080]));
+  route(sessions, session, 8080, 'laptop');
   vi.advanceTimersByTime(5_000);
   join(sessions, 'visitor');
   const status = sessions.status();
   assert.equal(status.idleMs, 0);
-  assert.deepEqual(status.routes[0], { appPort: 8080, to: 'laptop', sessionId: 'a' });
+  const [first] = status.intercepts;
+  assert.deepEqual([first?.appPort, first?.to, first?.sessionId], [8080, 'laptop', 'a']);
   assert.equal(status.sessions.length, 1);
 });
 
 test('a session that claims no port disturbs nobody, counts as a user of the agent, and keeps that for the grace', () => {
   const sessions = newSessions();
   const holder = join(sessions, 'a').session;
-  sessions.claim(holder, [8080], []);
+  sessions.claim(holder, claimOf([8080]));
   const { session, carrier } = join(sessions, 'b');
   assert.deepEqual(
     sessions.status().sessions.map(({ sessionId }) => sessionId),
     ['a'],
   );
-  sessions.claim(session, [], []);
+  sessions.claim(session, claimOf([]));
   assert.deepEqual(
     sessions.status().sessions.map(({ sessionId }) => sessionId),
     ['a', 'b'],

@@ -61,7 +61,8 @@ export async function spawnAgent(
   const files = { key: key.toString('base64url'), 'tls.key': tlsKey, 'tls.crt': tlsCert };
   for (const [name, text] of Object.entries(files)) await writeFile(join(bundle.dir, name), text);
   const [tunnelPort, routePort] = [await freePort(), await freePort()];
-  const config = { version: 1, tunnelPort, container: 'app', routes: [{ port: routePort, appPort }] };
+  const routes = [{ port: routePort, appPort, protocol: 'tcp' }];
+  const config = { version: 1, tunnelPort, container: 'app', app: 'present', routes };
   const child = spawn(process.execPath, [bundle.path], {
     env: {
       PATH: process.env.PATH,

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { type Agent, type AgentOptions, startAgent } from '../../../../agent/agent.ts';
 import { createLog } from '../../../../src/log.ts';
 import { makeCertificate } from './certificate.ts';
+import { claimOf } from './claims.ts';
 import { dialSession, type SessionDouble, type SessionDoubleOptions } from './session-double.ts';
 import { echoAs, listenTcp, type TcpServer, until } from './tcp.ts';
 
@@ -43,7 +44,12 @@ export async function startWorld(
   const log: LogRecord[] = [];
   const agent = await startAgent({
     settings: {
-      config: { version: 1, tunnelPort: 0, container: 'app', routes: [{ port: 0, appPort: app.port }] },
+      config: {
+        version: 1,
+        tunnelPort: 0,
+        container: 'app',
+        routes: [{ port: 0, appPort: app.port, protocol: 'tcp' }],
+      },
       podName: 'web-1',
       podIp: options.podIp ?? '127.0.0.1',
       namespace: 'shop',
@@ -70,8 +76,8 @@ export async function startWorld(
     dial,
     dialIntercepting: async (sessionOptions) => {
       const session = await dial(sessionOptions);
-      await session.request('claim', { appPorts: [app.port], replaces: [] });
-      await session.request('route', { appPort: app.port, to: 'laptop' });
+      await session.request('claim', claimOf([app.port]));
+      await session.request('route', { appPort: app.port, protocol: 'tcp', to: 'laptop' });
       return session;
     },
     close: async () => {
