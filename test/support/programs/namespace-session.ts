@@ -20,6 +20,7 @@ type Call =
   | { readonly id: number; readonly wrap: readonly string[] }
   | { readonly id: number; readonly start: readonly string[] }
   | { readonly id: number; readonly port: number }
+  | { readonly id: number; readonly udp: number }
   | { readonly id: number; readonly close: true };
 
 const say = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -120,6 +121,7 @@ createInterface({ input: process.stdin }).on('line', async (line) => {
     } else if ('wrap' in call) say({ id: call.id, argv: inside.wrap(call.wrap, process.cwd()) });
     else if ('run' in call) runCommand(call);
     else if ('port' in call) say({ id: call.id, ...(await lookAt(call.port)) });
+    else if ('udp' in call) say({ id: call.id, ...(await askUdp(call.udp)) });
     else {
       const [file = '', ...args] = inside.wrap(call.start, process.cwd());
       const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -132,14 +134,27 @@ createInterface({ input: process.stdin }).on('line', async (line) => {
 
 async function lookAt(port: number): Promise<{ listens: boolean; mirrored: boolean; says: string }> {
   const { listensOn, mirrors, connect: connectInside } = inside.ports;
-  const mirrored = mirrors('127.0.0.1', port);
+  const mirrored = mirrors('127.0.0.1', port, 'tcp');
   try {
     const socket = await connectInside(port);
     socket.end('ping');
-    return { listens: listensOn(port), mirrored, says: await text(socket) };
+    return { listens: listensOn(port, 'tcp'), mirrored, says: await text(socket) };
   } catch (cause) {
-    return { listens: listensOn(port), mirrored, says: (cause as { code?: string }).code ?? String(cause) };
+    return { listens: listensOn(port, 'tcp'), mirrored, says: (cause as { code?: string }).code ?? String(cause) };
   }
+}
+
+async function askUdp(port: number): Promise<{ bound: boolean; says: string }> {
+  const { listensOn, openUdp } = inside.ports;
+  const bound = listensOn(port, 'udp');
+  if (!bound) return { bound, says: '' };
+  const flow = openUdp(port);
+  const says = await new Promise<string>((resolve) => {
+    flow.onMessage = (datagram) => resolve(String(datagram));
+    flow.send(Buffer.from('ping'));
+  });
+  flow.close();
+  return { bound, says };
 }
 
 function runCommand(call: { id: number; run: readonly string[]; cwd?: string; input?: string }): void {
