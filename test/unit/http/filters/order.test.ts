@@ -100,6 +100,16 @@ describe('what may be on one port together', () => {
     assert.equal(conflict(b, a), conflict(a, b));
   });
 
+  test('a beginning and a folder that share paths are not disjoint', () => {
+    const folder = all(path('prefix', '/api'));
+    const proved = ['/', '/a', '/api', '/api/', '/api/x', '/apis', '/b'].map((start) => {
+      const beginning = all(path('regex', `^${start}`));
+      assert.equal(disjoint(beginning, folder), disjoint(folder, beginning));
+      return disjoint(beginning, folder);
+    });
+    assert.deepEqual(proved, [false, false, false, false, false, true, true]);
+  });
+
   test('containment goes before the number of conditions', () => {
     const narrow = all(path('exact', '/api/x'));
     const wide = all(path('prefix', '/api'));
