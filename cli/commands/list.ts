@@ -5,6 +5,7 @@ import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { isPodReady, type Pod, workloadText } from '../kube/objects.ts';
 import { listOwnPods } from '../kube/own-pod.ts';
 import type { InstallRecord } from '../kube/record.ts';
+import { recordServices } from '../kube/record.ts';
 import { namespaceMayExist, noSuchNamespace } from '../kube/target.ts';
 import type { ClusterOptions } from '../program.ts';
 import { askAgents, askPods } from '../session/ask-agent.ts';
@@ -106,7 +107,7 @@ export function claimsOf(record: Pick<InstallRecord, 'routes'>, statuses: readon
         .filter((intercept) => intercept.appPort === appPort)
         .flatMap((intercept) => {
           const holder = sessions.find(({ sessionId }) => sessionId === intercept.sessionId);
-          return holder === undefined ? [] : servicePorts.map((port) => ({ port, holder: whoIs(holder) }));
+          return holder === undefined ? [] : servicePorts.map(({ port }) => ({ port, holder: whoIs(holder) }));
         }),
     ),
   );
@@ -167,8 +168,8 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
   const sinceMs = Math.min(...[...holders.values()].map((holder) => holder.sinceMs));
   return {
     ...base,
-    service: record.service ?? null,
-    ports: claimed.length > 0 ? claimed : record.routes.flatMap((route) => route.servicePorts),
+    service: recordServices(record)[0] ?? null,
+    ports: claimed.length > 0 ? claimed : record.routes.flatMap((route) => route.servicePorts.map(({ port }) => port)),
     claims,
     holders: [...holders.values()].map(whoIs),
     state: install.state === 'restoring' ? 'restoring' : usedAs(holders.size, claims.length),

@@ -1,4 +1,5 @@
 import { isRecord } from '../../src/protocol/control.ts';
+import { recordServices } from '../kube/record.ts';
 import { askSession } from '../session/control-socket.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
 import type { NetworkStatus, PodStatus, SessionStatus } from '../session/status.ts';
@@ -34,7 +35,7 @@ export async function status(options: StatusOptions): Promise<number> {
       namespace: record.namespace,
       context: record.context,
       workload: workloadOf(record),
-      service: record.service ?? null,
+      service: recordServices(record)[0] ?? null,
       ports: answer?.ports ?? record.ports,
       pods: (answer?.pods ?? []).map(rounded),
       network: answer?.network ?? null,

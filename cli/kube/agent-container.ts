@@ -45,9 +45,14 @@ export function agentContainer(
     imagePullPolicy: 'IfNotPresent',
     command: ['node', `${AGENT_CODE_DIR}/${AGENT_CODE_FILE}`],
     ...(app.envFrom === undefined ? {} : { envFrom: app.envFrom }),
-    env: [...appEnvironment(app), ...ownEnvironment(config, options)],
-    ports: ports.map(({ name, containerPort, protocol = 'TCP' }) => ({
+    env: [
+      ...appEnvironment(app, config.app === 'replaced' ? AGENT_CONTAINER : app.name),
+      ...ownEnvironment(config, options),
+    ],
+    ports: ports.map(({ name, containerPort, protocol = 'TCP', hostPort, hostIP }) => ({
       ...(name === undefined ? {} : { name }),
+      ...(hostPort === undefined ? {} : { hostPort }),
+      ...(hostIP === undefined ? {} : { hostIP }),
       containerPort,
       protocol,
     })),
@@ -86,15 +91,17 @@ function ownEnvironment(config: AgentConfig, options: AgentOptions): EnvVariable
 
 /**
  * The app's env for the agent: what would change the agent's own runtime gets another name and is blanked, references to it
- * follow; resource fields name the app's container. With envFrom such a variable may come from there, unseen: it is passed on
+ * follow; resource fields name the app's container, or who has its place. With envFrom such a variable may come from there, unseen: it is passed on
  * by reference. (The kubelet leaves `$(X)` as it is where there is no X: the agent takes exactly that text for "not set".)
  */
-export function appEnvironment(app: Container): EnvVariable[] {
+export function appEnvironment(app: Container, resourcesOf = app.name): EnvVariable[] {
   const declared = app.env ?? [];
   const names = new Set(declared.map(({ name }) => name));
   const unseen = (app.envFrom ?? []).length > 0 ? RUNTIME_VARIABLES.filter((name) => !names.has(name)) : [];
   const passedOn = unseen.map((name) => ({ name: `${AGENT_APP_ENV_PREFIX}${name}`, value: `$(${name})` }));
-  const renamed = declared.map((variable) => withContainerName(renameRuntimeVariables(variable), app.name));
+  const renamed = declared.map((variable) =>
+    withContainerName(renameRuntimeVariables(variable), app.name, resourcesOf),
+  );
   const blank = RUNTIME_VARIABLES.filter((name) => names.has(name) || unseen.includes(name));
   return [...passedOn, ...renamed, ...blank.map((name) => ({ name, value: '' }))];
 }
@@ -114,12 +121,12 @@ function isRuntimeVariable(name: string): boolean {
 }
 
 /** A resourceFieldRef without a name means its own container: in the agent it must name the app's. */
-function withContainerName(variable: EnvVariable, container: string): EnvVariable {
+function withContainerName(variable: EnvVariable, app: string, resourcesOf: string): EnvVariable {
   const reference = variable.valueFrom?.resourceFieldRef;
-  if (reference === undefined || (reference.containerName ?? '') !== '') return variable;
+  if (reference === undefined || !['', app].includes(reference.containerName ?? '')) return variable;
   return {
     ...variable,
-    valueFrom: { ...variable.valueFrom, resourceFieldRef: { ...reference, containerName: container } },
+    valueFrom: { ...variable.valueFrom, resourceFieldRef: { ...reference, containerName: resourcesOf } },
   };
 }
 

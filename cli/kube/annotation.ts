@@ -4,8 +4,15 @@ import { isRecord } from '../../src/protocol/control.ts';
 import { type Change, type PathStep, revertChanges } from './changes.ts';
 import type { KubeObject } from './client-types.ts';
 import { AGENT_CONTAINER, INTERCEPT_ANNOTATION } from './names.ts';
-import type { Service, Workload } from './objects.ts';
-import type { InstallRecord, InstallState, RetargetRecord, RouteRecord } from './record.ts';
+import { isWorkloadKind, type Service, type Workload } from './objects.ts';
+import type {
+  InstallMode,
+  InstallRecord,
+  InstallState,
+  RetargetRecord,
+  RouteRecord,
+  ServicePortRef,
+} from './record.ts';
 
 /** All annotations of an object together may have 256 KiB (ValidateAnnotationsSize); room is left for others. */
 export const MAX_ANNOTATION_BYTES = 200 * 1024;
@@ -77,7 +84,7 @@ export function recordText(record: InstallRecord | RetargetRecord, object: KubeO
 /** Reads the annotation's text. @throws InterceptorError INTERNAL naming the field, SyntaxError */
 export function parseInstallRecord(text: string): InstallRecord {
   const value = parseObject(text);
-  const { installId, createdBy, createdAt, image, codeHash, service, container, tunnelPort } = value;
+  const { installId, createdBy, createdAt, image, codeHash, mode, container, tunnelPort } = value;
   const { routes, configMap, secret, keepAgent, changes } = value;
   if (!isRecord(createdBy)) throw bad('createdBy');
   if (!isPort(tunnelPort)) throw bad('tunnelPort');
@@ -89,7 +96,7 @@ export function parseInstallRecord(text: string): InstallRecord {
     createdAt: stringOf(createdAt, 'createdAt'),
     image: stringOf(image, 'image'),
     codeHash: stringOf(codeHash, 'codeHash'),
-    service: service === undefined ? undefined : stringOf(service, 'service'),
+    mode: parseMode(mode),
     container: stringOf(container, 'container'),
     tunnelPort,
     routes: routes.map(parseRoute),
@@ -104,7 +111,7 @@ function parseRetargetRecord(text: string): RetargetRecord {
   const { installId, workload, changes } = parseObject(text);
   if (!isRecord(workload)) throw bad('workload');
   const { kind, name } = workload;
-  if (kind !== 'Deployment' && kind !== 'StatefulSet') throw bad('workload kind');
+  if (!isWorkloadKind(kind)) throw bad('workload kind');
   return {
     version: 1,
     installId: stringOf(installId, 'installId'),
@@ -115,15 +122,28 @@ function parseRetargetRecord(text: string): RetargetRecord {
 
 function parseRoute(route: unknown): RouteRecord {
   if (!isRecord(route)) throw bad('route');
-  const { port, appPort, servicePorts, targetName } = route;
+  const { port, appPort, protocol, servicePorts, targetName } = route;
   if (!isPort(port) || !isPort(appPort)) throw bad('route ports');
-  if (!Array.isArray(servicePorts) || !servicePorts.every(isPort)) throw bad('route servicePorts');
+  if (protocol !== 'tcp' && protocol !== 'udp') throw bad('route protocol');
+  if (!Array.isArray(servicePorts)) throw bad('route servicePorts');
   return {
     port,
     appPort,
-    servicePorts,
+    protocol,
+    servicePorts: servicePorts.map(parseServicePort),
     ...(targetName === undefined ? {} : { targetName: stringOf(targetName, 'targetName') }),
   };
+}
+
+function parseServicePort(value: unknown): ServicePortRef {
+  if (!isRecord(value) || !isPort(value.port)) throw bad('route servicePorts');
+  return { service: stringOf(value.service, 'route servicePorts'), port: value.port };
+}
+
+function parseMode(mode: unknown): InstallMode {
+  const kind = isRecord(mode) ? mode.kind : undefined;
+  if (kind !== 'sidecar' && kind !== 'replace' && kind !== 'redirect') throw bad('mode');
+  return { kind };
 }
 
 function parseChanges(changes: unknown): Change[] {

@@ -133,26 +133,29 @@ export function withRecord(workload: Workload, record: InstallRecord): Workload 
 }
 
 /**
- * Points the numeric target ports of the Service to the agent; call after the rollout. Nothing to do for named ones.
- * Safe to repeat. @returns the Service as stored; undefined when nothing had to be retargeted
+ * Points the numeric target ports of a Service that is intercepted to the agent; call after the rollout. Nothing to do for named
+ * ones and in the other modes. Safe to repeat. @returns the Service as stored; undefined when nothing had to be retargeted
  * @throws InterceptorError CLUSTER_CONFLICT (somebody has changed the target port), TARGET_NOT_FOUND, CLUSTER_*
  */
 export async function retargetService(
   client: KubeClient,
   ref: WorkloadRef,
   record: InstallRecord,
+  name: string,
   { signal }: CallControl = {},
 ): Promise<Service | undefined> {
-  if (record.routes.every(({ targetName }) => targetName !== undefined)) return undefined;
-  if (record.service === undefined) return undefined;
-  const path = corePath('services', ref.namespace, record.service);
-  const patched = await guardedPatch<Service>(client, path, (service) => {
+  if (record.mode.kind !== 'sidecar' || record.routes.every(({ targetName }) => targetName !== undefined))
+    return undefined;
+  let isRetargeted = false;
+  const patched = await guardedPatch<Service>(client, corePath('services', ref.namespace, name), (service) => {
     signal?.throwIfAborted(); // once it is sent it is waited for: see install()
-    return planService(service, ref, record);
+    const planned = planService(service, ref, record);
+    isRetargeted = planned !== undefined;
+    return planned;
   });
   if (patched === undefined)
-    throw new InterceptorError('TARGET_NOT_FOUND', `service "${record.service}" has been deleted meanwhile`);
-  return patched.object;
+    throw new InterceptorError('TARGET_NOT_FOUND', `service "${name}" has been deleted meanwhile`);
+  return isRetargeted ? patched.object : undefined;
 }
 
 /** Reads the Secret of an installed agent. @throws InterceptorError TARGET_NOT_FOUND when it is gone, CLUSTER_* */

@@ -23,9 +23,9 @@ export class ChangeList<T> {
     if (change !== undefined) this.#add(change);
   }
 
-  /** Adds (or replaces) a value of our own. */
-  own(path: readonly PathStep[], now: Json): void {
-    this.#add(ownChange(this.#object, path, now));
+  /** Adds (or replaces) a value of our own; `at`: the index of a list element, which is the last one without it. */
+  own(path: readonly PathStep[], now: Json, at?: number): void {
+    this.#add(ownChange(this.#object, path, now, at));
   }
 
   #add(change: Change): void {

@@ -20,7 +20,7 @@ export interface Change {
   readonly now?: Json;
   /** How many of the containers above the value (nearest first) did not exist and were made for it. */
   readonly made?: number;
-  /** Of a removed list element: the index it had, so that it comes back where it was. */
+  /** Of a removed list element: the index it had, so that it comes back where it was; of an added one: where it is put. */
   readonly at?: number;
   /** The value is wholly ours (our sidecar, our volumes): taken back whatever it has become; `now` need not be kept. */
   readonly ours?: true;
@@ -44,9 +44,9 @@ export function changeOf(object: unknown, path: readonly PathStep[], now: Json |
 }
 
 /** The change that adds a value of our own, which goes away whatever others make of it meanwhile. */
-export function ownChange(object: unknown, path: readonly PathStep[], now: Json): Change {
+export function ownChange(object: unknown, path: readonly PathStep[], now: Json, at?: number): Change {
   const { made } = lookUp(object, path);
-  return { path, now, ours: true, ...(made === 0 ? {} : { made }) };
+  return { path, now, ours: true, ...(made === 0 ? {} : { made }), ...(at === undefined ? {} : { at }) };
 }
 
 /** What the annotation keeps of a change: of our own values only where they are. */
@@ -59,7 +59,7 @@ export function storedChange(change: Change): Change {
 /** A copy of `object` with every change made, in order; containers on the way are made where missing. */
 export function applyChanges<T>(object: T, changes: readonly Change[]): T {
   const copy: unknown = structuredClone(object);
-  for (const change of changes) setAt(copy, change.path, change.now);
+  for (const change of changes) setAt(copy, change.path, change.now, change.now === undefined ? undefined : change.at);
   return copy as T;
 }
 
@@ -77,6 +77,11 @@ export function revertChanges<T>(object: T, changes: readonly Change[]): T {
     removeEmpty(copy, change.path, change.made ?? 0);
   }
   return copy as T;
+}
+
+/** As the API server stores it: what is undefined is not there. */
+export function asJson(value: object): Json {
+  return JSON.parse(JSON.stringify(value)) as Json;
 }
 
 /** Deep equality of JSON values; undefined is equal to itself only, the order of a map's fields does not count. */

@@ -6,7 +6,7 @@ import { unifiedDiff } from './line-diff.ts';
 import { INTERCEPT_ANNOTATION } from './names.ts';
 import { workloadText } from './objects.ts';
 import type { OwnPod } from './own-pod.ts';
-import type { InstallPlan } from './plan.ts';
+import type { InstallPlan, ServicePlan } from './plan.ts';
 import { yamlLines } from './yaml-text.ts';
 
 const REDACTED = 'redacted: made at install';
@@ -20,7 +20,10 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 export function planDiff(plan: InstallPlan): string {
   const { workload, record } = plan;
   if (plan.action === 'reuse')
-    return `# ${textOf(workload.before)}: no change, the agent is there already\n${serviceDiff(plan, '')}`;
+    return [
+      `# ${textOf(workload.before)}: no change, the agent is there already\n`,
+      ...plan.services.map((service) => serviceDiff(service, '')),
+    ].join('');
   const owner = workload.before;
   const configMap = codeConfigMap(owner, record, `elided: the agent's code, SHA-256 ${record.codeHash}…`);
   const secret = credentialsSecret(owner, record, { key: '', tlsKey: '', tlsCert: '' });
@@ -31,7 +34,7 @@ export function planDiff(plan: InstallPlan): string {
     createdDiff(configMap, "is created: the agent's code"),
     createdDiff(redacted, "is created: the agent's key and certificate"),
     changedDiff(workload, `${changeWords(workload.before, record.changes)}${left}`),
-    serviceDiff(plan, 'after the rollout '),
+    ...plan.services.map((service) => serviceDiff(service, 'after the rollout ')),
   ].join('');
 }
 
@@ -52,12 +55,11 @@ function withElided(pod: OwnPod['pod']): KubeObject {
   return { ...pod, metadata: { ...pod.metadata, ...(shown(pod) as Pick<KubeObject, 'metadata'>).metadata } };
 }
 
-function serviceDiff({ service, passedPorts }: InstallPlan, when: string): string {
-  if (service === undefined) return '';
+function serviceDiff({ before, after, passedPorts }: ServicePlan, when: string): string {
   const aside = 'not asked for: the agent passes it on to the app';
   const asides = new Map(passedPorts.map((port) => [port, aside]));
-  const changes = readRetarget(service.after)?.changes ?? [];
-  return changedDiff(service, `${when}${changeWords(service.before, changes, asides)}`);
+  const changes = readRetarget(after)?.changes ?? [];
+  return changedDiff({ before, after }, `${when}${changeWords(before, changes, asides)}`);
 }
 
 function createdDiff(object: KubeObject, words: string): string {

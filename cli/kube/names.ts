@@ -2,6 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 
 /** The sidecar's container name; also how a pod that carries the agent is recognised. */
 export const AGENT_CONTAINER = 'kube-intercept-agent';
+/** The init container that redirects the app's ports to the agent (mode redirect). */
+export const REDIRECT_CONTAINER = 'kube-intercept-redirect';
 export const CODE_VOLUME = 'kube-intercept-code';
 export const CREDENTIALS_VOLUME = 'kube-intercept-credentials';
 /** On workloads: an InstallRecord; on Services: a RetargetRecord. */

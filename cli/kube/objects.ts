@@ -117,6 +117,8 @@ export interface ContainerPort {
   name?: string;
   containerPort: number;
   protocol?: string;
+  hostPort?: number;
+  hostIP?: string;
   [field: string]: unknown;
 }
 

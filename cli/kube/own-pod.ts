@@ -58,6 +58,7 @@ export function planOwnPod(request: OwnPodRequest, createdAt: string): OwnPod {
     version: 1,
     tunnelPort,
     container: AGENT_CONTAINER,
+    app: 'present',
     routes: [],
     exitIdleMs: OWN_POD_IDLE_EXIT_MS,
   };
@@ -71,7 +72,7 @@ export function planOwnPod(request: OwnPodRequest, createdAt: string): OwnPod {
     createdAt,
     image: agent.image,
     codeHash,
-    service: undefined,
+    mode: { kind: 'sidecar' },
     container: AGENT_CONTAINER,
     tunnelPort,
     routes: [],

@@ -1,17 +1,17 @@
 import { InterceptorError } from '../../src/errors.ts';
-import { readInstall } from './annotation.ts';
+import { originalService, readInstall } from './annotation.ts';
 import { AGENT_CONTAINER, newInstallId } from './names.ts';
-import { type Service, type Workload, workloadText } from './objects.ts';
-import type { InstallPlan, InstallRequest } from './plan.ts';
+import { type Workload, workloadText } from './objects.ts';
+import type { InstallPlan, InstallRequest, ServicePlan } from './plan.ts';
 import { planService } from './plan-service.ts';
 import { planWorkload } from './plan-workload.ts';
 import type { InstallRecord } from './record.ts';
-import { requireFit } from './reuse.ts';
+import { inUse, misfit, reuseWarnings } from './reuse.ts';
 
 /**
- * What an install does to a workload as it is now: nothing where an agent is that fits, else the patch. Pure, but for the
- * install id where none is given.
- * @throws InterceptorError TARGET_IN_USE (an agent that does not fit), TARGET_UNSUPPORTED
+ * What an install does to a workload as it is now: nothing where an agent is that fits, else the patch; where one is that can be
+ * extended, the patch that makes it serve this request too. Pure, but for the install id where none is given.
+ * @throws InterceptorError TARGET_IN_USE (an agent that does not fit), TARGET_UNSUPPORTED, USAGE_BAD_OPTION, USAGE_BAD_PORT
  */
 export function planInstall(workload: Workload, request: InstallRequest, createdAt: string): InstallPlan {
   const state = readInstall(workload);
@@ -23,45 +23,53 @@ export function planInstall(workload: Workload, request: InstallRequest, created
         hint: 'use the newer version, or end the intercept with it',
       },
     );
-  const { service } = request;
   if (state.state === 'installed') {
     const { record } = state;
-    const warnings = requireFit(record, request);
-    const container = workload.spec.template.spec.containers.find(({ name }) => name === AGENT_CONTAINER);
-    return {
-      action: 'reuse',
-      workload: { before: workload, after: workload },
-      service: servicePlan(service, request, record),
-      passedPorts: passedPorts(record, request),
-      record,
-      container: container ?? { name: AGENT_CONTAINER },
-      warnings,
-    };
+    const found = misfit(record, request);
+    if (found === undefined) {
+      const container = workload.spec.template.spec.containers.find(({ name }) => name === AGENT_CONTAINER);
+      return {
+        action: 'reuse',
+        workload: { before: workload, after: workload },
+        services: servicePlans(request, record),
+        record,
+        container: container ?? { name: AGENT_CONTAINER },
+        warnings: reuseWarnings(record, request),
+      };
+    }
+    if (!found.extendable) throw inUse(record, request, found);
+    return planned('extend', workload, request, planWorkload(workload, request, record.installId, createdAt, record));
   }
-  const plan = planWorkload(workload, request, request.installId ?? newInstallId(), createdAt);
-  return {
-    action: 'install',
-    workload: { before: workload, after: plan.after },
-    service: servicePlan(service, request, plan.record),
-    passedPorts: passedPorts(plan.record, request),
-    record: plan.record,
-    container: plan.container,
-    warnings: plan.warnings,
-  };
+  return planned(
+    'install',
+    workload,
+    request,
+    planWorkload(workload, request, request.installId ?? newInstallId(), createdAt),
+  );
 }
 
-function servicePlan(
-  service: Service | undefined,
+function planned(
+  action: 'install' | 'extend',
+  workload: Workload,
   request: InstallRequest,
-  record: InstallRecord,
-): InstallPlan['service'] {
-  const after = service === undefined ? undefined : planService(service, request, record);
-  return service === undefined || after === undefined ? undefined : { before: service, after };
+  { after, record, container, warnings }: ReturnType<typeof planWorkload>,
+): InstallPlan {
+  const services = servicePlans(request, record);
+  return { action, workload: { before: workload, after }, services, record, container, warnings };
 }
 
-function passedPorts({ routes }: InstallRecord, { ports }: InstallRequest): number[] {
-  const asked = new Set(ports.map(({ appPort }) => appPort));
-  return routes
-    .filter(({ appPort, targetName }) => targetName === undefined && !asked.has(appPort))
-    .flatMap(({ servicePorts }) => servicePorts);
+/** The Services that the request takes traffic through, as far as they are changed. */
+function servicePlans(request: InstallRequest, record: InstallRecord): ServicePlan[] {
+  return request.services.flatMap((service) => {
+    const asked = request.ports.filter((port) => port.service === service.metadata.name);
+    const after = asked.length === 0 ? undefined : planService(service, request, record);
+    if (after === undefined) return [];
+    const original = originalService(service);
+    const passed = (after.spec.ports ?? []).filter(
+      ({ port, targetPort, protocol }) =>
+        !asked.some((one) => one.servicePort === port && one.protocol === (protocol ?? 'TCP').toLowerCase()) &&
+        original.spec.ports?.find((one) => one.port === port && one.protocol === protocol)?.targetPort !== targetPort,
+    );
+    return [{ before: service, after, passedPorts: passed.map(({ port }) => port) }];
+  });
 }

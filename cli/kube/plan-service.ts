@@ -4,35 +4,49 @@ import { ChangeList } from './change-list.ts';
 import { ownChange, revertChanges, storedChange } from './changes.ts';
 import { INTERCEPT_ANNOTATION } from './names.ts';
 import type { Service, ServicePort, WorkloadRef } from './objects.ts';
-import type { InstallRecord, RetargetRecord } from './record.ts';
+import { protocolOf } from './pod-ports.ts';
+import type { InstallRecord, RetargetRecord, RouteRecord } from './record.ts';
 
 /**
- * The Service with its numeric target ports pointed to the agent: every one, asked for or not, as the agent has a port for each;
+ * The Service with its numeric target ports pointed to the agent: every one that the agent has a port for, asked for or not;
  * it passes those not asked for on to the app. Planned from its original, so repeating changes nothing. Pure.
- * @returns undefined when the install has no numeric route
- * @throws InterceptorError CLUSTER_CONFLICT when a target port has been changed by somebody since the install
+ * @returns undefined when none of its ports leads to a numeric route
+ * @throws InterceptorError CLUSTER_CONFLICT when a target port has been changed by somebody since the install, to one that the
+ *   agent has no port for
  */
 export function planService(
   service: Service,
   ref: Omit<WorkloadRef, 'namespace'>,
   record: InstallRecord,
 ): Service | undefined {
-  const numeric = record.routes.filter(({ targetName }) => targetName === undefined);
-  if (numeric.length === 0) return undefined;
   const original = originalService(service);
   const list = new ChangeList(original);
-  for (const route of numeric)
-    for (const number of route.servicePorts) {
-      const port = original.spec.ports?.find((p) => p.port === number && isTcp(p));
-      const target = port?.targetPort ?? port?.port;
-      if (port === undefined || (target !== route.appPort && target !== route.port))
-        throw new InterceptorError(
-          'CLUSTER_CONFLICT',
-          `port ${number} of service "${service.metadata.name}" ${port === undefined ? 'is gone' : `goes to ${target} now`}; it went to ${route.appPort}`,
-          { hint: 'somebody has changed the Service meanwhile: intercept again' },
-        );
+  let isNumeric = false;
+  for (const port of original.spec.ports ?? []) {
+    const target = port.targetPort ?? port.port;
+    const ofProtocol = record.routes.filter(({ protocol }) => protocol === protocolOf(port));
+    const route = numericRoutes(record).find(
+      (r) => ofProtocol.includes(r) && (r.appPort === target || r.port === target),
+    );
+    if (route !== undefined) {
+      isNumeric = true;
       list.set(['spec', 'ports', portStep(port), 'targetPort'], route.port);
+      continue;
     }
+    const was = ofProtocol.find(({ servicePorts }) => leadsTo(servicePorts, service, port));
+    if (
+      was === undefined ||
+      ofProtocol.some(({ targetName }) => targetName === target) ||
+      record.mode.kind !== 'sidecar'
+    )
+      continue;
+    throw new InterceptorError(
+      'CLUSTER_CONFLICT',
+      `port ${port.port} of service "${service.metadata.name}" goes to ${target} now; it went to ${was.targetName ?? was.appPort}`,
+      { hint: 'somebody has changed the Service meanwhile: intercept again' },
+    );
+  }
+  if (!isNumeric) return undefined;
   const annotation = storedChange(ownChange(list.object, ANNOTATION_PATH, ''));
   const retarget: RetargetRecord = {
     version: 1,
@@ -53,22 +67,23 @@ export function restoredService(service: Service, record: InstallRecord | undefi
   const list = new ChangeList(original);
   // an annotation that could not be read is not ours to remove by its changes: it is ours by its name
   if (original.metadata.annotations?.[INTERCEPT_ANNOTATION] !== undefined) list.set(ANNOTATION_PATH, undefined);
-  for (const route of record?.routes ?? [])
-    for (const number of route.targetName === undefined ? route.servicePorts : []) {
-      const port = original.spec.ports?.find((p) => p.port === number && isTcp(p));
-      if (port?.targetPort === route.port) list.set(['spec', 'ports', portStep(port), 'targetPort'], route.appPort);
-    }
+  for (const port of original.spec.ports ?? []) {
+    const route = record === undefined ? undefined : agentRoute(record, service, port);
+    if (route !== undefined) list.set(['spec', 'ports', portStep(port), 'targetPort'], route.appPort);
+  }
   return list.object;
 }
 
-/** Whether any port of the Service leads to an agent's port of this install, annotated or not. Pure. */
+/**
+ * Whether any port of the Service leads to an agent's port of this install, or it carries an annotation of ours that is to be
+ * taken for one: of a Service that the install covers. Pure.
+ */
 export function isRetargetedFor(service: Service, record: InstallRecord): boolean {
-  if (service.metadata.annotations?.[INTERCEPT_ANNOTATION] !== undefined) return true;
-  return record.routes.some(
-    ({ port, servicePorts, targetName }) =>
-      targetName === undefined &&
-      servicePorts.some((number) => service.spec.ports?.some((p) => p.port === number && p.targetPort === port)),
-  );
+  const isAnnotated = service.metadata.annotations?.[INTERCEPT_ANNOTATION] !== undefined;
+  const { name } = service.metadata;
+  if (isAnnotated && record.routes.some(({ servicePorts }) => servicePorts.some((one) => one.service === name)))
+    return true;
+  return (service.spec.ports ?? []).some((port) => agentRoute(record, service, port) !== undefined);
 }
 
 /** What restoring takes back from the workload's template alone; strategy and annotation stay for later. */
@@ -79,10 +94,25 @@ export function withoutAgent<T>(workload: T, record: InstallRecord): T {
   );
 }
 
-function portStep(port: ServicePort): { match: Record<string, string | number> } {
-  return { match: { port: port.port, ...(port.protocol === undefined ? {} : { protocol: port.protocol }) } };
+/** The route whose agent's port a Service's port leads to. */
+function agentRoute(record: InstallRecord, service: Service, port: ServicePort): RouteRecord | undefined {
+  return numericRoutes(record).find(
+    (route) =>
+      route.port === port.targetPort &&
+      route.protocol === protocolOf(port) &&
+      leadsTo(route.servicePorts, service, port),
+  );
 }
 
-function isTcp(port: ServicePort): boolean {
-  return (port.protocol ?? 'TCP') === 'TCP';
+/** The routes to which Services are pointed. */
+function numericRoutes({ mode, routes }: InstallRecord): RouteRecord[] {
+  return mode.kind === 'sidecar' ? routes.filter(({ targetName }) => targetName === undefined) : [];
+}
+
+function leadsTo(servicePorts: RouteRecord['servicePorts'], service: Service, port: ServicePort): boolean {
+  return servicePorts.some((one) => one.service === service.metadata.name && one.port === port.port);
+}
+
+function portStep(port: ServicePort): { match: Record<string, string | number> } {
+  return { match: { port: port.port, ...(port.protocol === undefined ? {} : { protocol: port.protocol }) } };
 }

@@ -2,8 +2,9 @@ import { InterceptorError } from '../../src/errors.ts';
 import type { AgentConfig } from '../../src/protocol/agent-config.ts';
 import { agentContainer } from './agent-container.ts';
 import { ANNOTATION_PATH, originalWorkload, readInstall, recordText } from './annotation.ts';
+import { requireAppContainer } from './app-container.ts';
 import { ChangeList } from './change-list.ts';
-import { type Json, ownChange, storedChange } from './changes.ts';
+import { asJson, ownChange, storedChange } from './changes.ts';
 import {
   AGENT_CONTAINER,
   CODE_VOLUME,
@@ -11,13 +12,16 @@ import {
   contentHash,
   DEFAULT_TUNNEL_PORT,
   objectNames,
+  REDIRECT_CONTAINER,
 } from './names.ts';
-import { type Container, type Workload, workloadText } from './objects.ts';
+import { type Container, type ContainerPort, type Workload, workloadText } from './objects.ts';
 import type { InstallRequest } from './plan.ts';
-import { planRoutes, takeOverName } from './plan-ports.ts';
+import { planRoutes, routeOf, takeOverName } from './plan-ports.ts';
+import { redirectPorts } from './plan-redirect.ts';
+import { allowLowPorts, takeOut } from './plan-replace.ts';
 import { keepCountDuringRollout } from './plan-strategy.ts';
-import { allPorts, defaultContainer, portContainers } from './ports.ts';
-import type { InstallRecord } from './record.ts';
+import { allPorts, declaredPorts, type PodPort, protocolName } from './pod-ports.ts';
+import type { InstallRecord, RouteRecord } from './record.ts';
 
 export interface WorkloadPlan {
   readonly after: Workload;
@@ -26,84 +30,155 @@ export interface WorkloadPlan {
   readonly warnings: readonly string[];
 }
 
+const SPEC = ['spec', 'template', 'spec'] as const;
+
 /**
  * The workload with the agent in it, planned from its original, so that what an unfinished restore has left is planned
  * away too. Pure.
  * @param createdAt ISO 8601
- * @throws InterceptorError TARGET_UNSUPPORTED
+ * @param existing the install that is extended: its ports, objects and maker stay
+ * @throws InterceptorError TARGET_UNSUPPORTED, USAGE_BAD_OPTION, USAGE_BAD_PORT
  */
 export function planWorkload(
   workload: Workload,
   request: InstallRequest,
   installId: string,
   createdAt: string,
+  existing?: InstallRecord,
 ): WorkloadPlan {
   const original = originalWorkload(workload);
-  const template = original.spec.template;
-  const name = workloadText({ kind: request.kind, name: original.metadata.name });
-  if (readInstall(original).state !== 'none' || template.spec.containers.some((c) => c.name === AGENT_CONTAINER))
-    throw new InterceptorError(
-      'TARGET_UNSUPPORTED',
-      `${name} carries an agent without its annotation: what it was before is not known`,
-      {
-        hint: `apply its manifest again, or: kubectl rollout undo ${name}`,
-      },
-    );
-  const appName = request.ports[0]?.container ?? defaultContainer(template);
-  const app = portContainers(template).find((container) => container.name === appName);
-  if (app === undefined)
-    throw new InterceptorError('TARGET_UNSUPPORTED', `${name} has no container "${appName}" any more`);
+  const { template } = original.spec;
+  requireUntouched(request, original);
+  const mode = existing?.mode ?? request.mode;
+  const app = requireAppContainer(template, request, mode);
+  const wanted = wantedPorts(original, app, { ...request, mode }, existing);
+  const { tunnelPort, routes, freePort } = planRoutes(
+    mode,
+    template,
+    wanted,
+    request.agent.firstPort ?? DEFAULT_TUNNEL_PORT,
+    existing,
+  );
+  for (const port of request.ports)
+    if (routeOf({ mode, routes }, port) === undefined)
+      throw new InterceptorError(
+        'TARGET_UNSUPPORTED',
+        `port ${port.servicePort} leads to a port named "${port.targetName}", as another port of the other protocol does`,
+        { hint: 'give the one or the other a number as its targetPort' },
+      );
 
-  const ports = request.service === undefined ? [] : allPorts(request.service, original);
-  const { tunnelPort, routes } = planRoutes(template, ports, request.agent.firstPort ?? DEFAULT_TUNNEL_PORT);
+  const list = new ChangeList(original);
+  const warnings = keepCountDuringRollout(request.kind, list);
+  const agent = { ...request.agent, image: existing?.image ?? request.agent.image };
   const config: AgentConfig = {
     version: 1,
     tunnelPort,
     container: app.name,
-    routes: routes.map(({ port, appPort }) => ({ port, appPort })),
+    app: mode.kind === 'replace' ? 'replaced' : 'present',
+    routes: routes.map(({ port, appPort, protocol }) => ({ port, appPort, protocol })),
   };
-  const agentPorts = [
-    { name: 'ki-tunnel', containerPort: tunnelPort },
-    ...routes.map(({ port, targetName }) => ({
-      ...(targetName === undefined ? {} : { name: targetName }),
-      containerPort: port,
-    })),
-  ];
-  const container = agentContainer(app, template, config, agentPorts, request.agent);
-  const codeHash = contentHash(request.agent.code);
-  const names = objectNames(request.name, codeHash, installId);
-
-  const list = new ChangeList(original);
-  const warnings = keepCountDuringRollout(request.kind, list);
-  for (const { targetName } of routes) if (targetName !== undefined) takeOverName(list, targetName);
-  const spec = ['spec', 'template', 'spec'];
-  list.own([...spec, 'containers', { match: { name: AGENT_CONTAINER } }], asJson(container));
+  const ports = [{ name: 'ki-tunnel', containerPort: tunnelPort }, ...agentPorts(app, mode.kind, routes)];
+  const container = agentContainer(app, template, config, ports, agent);
+  let place: number | undefined;
+  switch (mode.kind) {
+    case 'sidecar':
+      for (const { targetName, protocol } of routes)
+        if (targetName !== undefined) takeOverName(list, targetName, protocol);
+      break;
+    case 'replace':
+      if (routes.some(({ port }) => port < 1024)) allowLowPorts(list, request);
+      place = takeOut(list, app);
+      break;
+    case 'redirect':
+      redirectPorts(list, routes, freePort, agent.image);
+      break;
+    default:
+      mode satisfies never;
+  }
+  list.own([...SPEC, 'containers', { match: { name: AGENT_CONTAINER } }], asJson(container), place);
+  const codeHash = existing?.codeHash ?? contentHash(request.agent.code);
+  const { configMap, secret } = existing ?? objectNames(request.name, codeHash, installId);
   for (const volume of [
-    { name: CODE_VOLUME, configMap: { name: names.configMap, defaultMode: 0o444 } },
-    { name: CREDENTIALS_VOLUME, secret: { secretName: names.secret, defaultMode: 0o444 } },
+    { name: CODE_VOLUME, configMap: { name: configMap, defaultMode: 0o444 } },
+    { name: CREDENTIALS_VOLUME, secret: { secretName: secret, defaultMode: 0o444 } },
   ])
-    list.own([...spec, 'volumes', { match: { name: volume.name } }], volume);
+    list.own([...SPEC, 'volumes', { match: { name: volume.name } }], volume);
 
   const annotation = storedChange(ownChange(list.object, ANNOTATION_PATH, ''));
   const record: InstallRecord = {
     version: 1,
     installId,
-    createdBy: { user: request.createdBy.user, host: request.createdBy.host },
-    createdAt,
-    image: request.agent.image,
+    createdBy: existing?.createdBy ?? { user: request.createdBy.user, host: request.createdBy.host },
+    createdAt: existing?.createdAt ?? createdAt,
+    image: agent.image,
     codeHash,
-    service: request.service?.metadata.name,
+    mode,
     container: app.name,
     tunnelPort,
     routes,
-    ...names,
-    keepAgent: request.keepAgent,
+    configMap,
+    secret,
+    keepAgent: request.keepAgent || existing?.keepAgent === true,
     changes: [...list.changes.map(storedChange), annotation],
   };
   list.own(ANNOTATION_PATH, recordText(record, original));
   return { after: list.object, record, container, warnings };
 }
 
-function asJson(value: object): Json {
-  return JSON.parse(JSON.stringify(value)) as Json;
+function requireUntouched({ kind }: InstallRequest, original: Workload): void {
+  const { containers, initContainers = [] } = original.spec.template.spec;
+  const isOurs = ({ name }: Container): boolean => name === AGENT_CONTAINER || name === REDIRECT_CONTAINER;
+  if (readInstall(original).state === 'none' && ![...containers, ...initContainers].some(isOurs)) return;
+  const name = workloadText({ kind, name: original.metadata.name });
+  throw new InterceptorError(
+    'TARGET_UNSUPPORTED',
+    `${name} carries an agent without its annotation: what it was before is not known`,
+    {
+      hint: `apply its manifest again, or: kubectl rollout undo ${name}`,
+    },
+  );
+}
+
+/** What the agent gets a port for: in mode sidecar, while nobody takes traffic, no name, since a name is taken over at once. */
+function wantedPorts(
+  original: Workload,
+  app: Container,
+  { services, ports, mode }: InstallRequest,
+  existing: InstallRecord | undefined,
+): PodPort[] {
+  const ofServices = allPorts(services, original, app.name);
+  switch (mode.kind) {
+    case 'sidecar': {
+      const takesTraffic =
+        ports.length > 0 || existing?.routes.some(({ targetName }) => targetName !== undefined) === true;
+      return [
+        ...(takesTraffic ? ofServices : ofServices.filter(({ targetName }) => targetName === undefined)),
+        ...ports,
+      ];
+    }
+    case 'replace':
+      return [...ofServices.filter(({ container }) => container === app.name), ...declaredPorts([app]), ...ports];
+    case 'redirect':
+      return [...ofServices, ...declaredPorts([app]), ...ports];
+    default:
+      return mode satisfies never;
+  }
+}
+
+/** The agent's container ports besides the tunnel's; in the app's place the app's own, as they are declared. */
+function agentPorts(
+  app: Container,
+  mode: InstallRecord['mode']['kind'],
+  routes: readonly RouteRecord[],
+): ContainerPort[] {
+  const ofRoutes = routes.map(({ port, targetName, protocol }) => ({
+    ...(targetName === undefined ? {} : { name: targetName }),
+    containerPort: port,
+    protocol: protocolName(protocol),
+  }));
+  if (mode !== 'replace') return ofRoutes;
+  const declared = app.ports ?? [];
+  const isDeclared = ({ containerPort, protocol }: ContainerPort): boolean =>
+    declared.some((port) => port.containerPort === containerPort && (port.protocol ?? 'TCP') === protocol);
+  return [...declared, ...ofRoutes.filter((port) => !isDeclared(port))];
 }

@@ -1,41 +1,72 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { isPort } from '../../src/protocol/agent-config.ts';
 import { originalService, originalWorkload } from './annotation.ts';
-import type { Container, PodTemplate, Service, ServicePort, Workload } from './objects.ts';
+import type { PodTemplate, Service, ServicePort, Workload } from './objects.ts';
+import { declaredPorts, type PodPort, portContainers, protocolOf, requireContainer, targetOf } from './pod-ports.ts';
+import type { InstallMode } from './record.ts';
 
-/** One `--port <local>[:<service port>]`. */
+/** One `--port <local>[:[<service>/]<port>[/udp]]`. */
 export interface PortOption {
   readonly localPort: number;
+  /** The Service whose port is meant; undefined: those that are intercepted. */
+  readonly service: string | undefined;
+  /** Name or number; undefined: the only one. */
   readonly servicePort: number | string | undefined;
+  /** Undefined: TCP where there is a choice. */
+  readonly protocol: 'tcp' | 'udp' | undefined;
 }
 
 /** One Service port and where it goes in the pod, seen without our agent. */
 export interface PortChoice {
+  /** Undefined for a port of the pod that is taken without a Service: modes replace and redirect. */
+  readonly service: string | undefined;
+  /** Without a Service: the same as `appPort`. */
   readonly servicePort: number;
   readonly servicePortName: string | undefined;
   /** Port of the process on the laptop. */
   readonly localPort: number;
   /** The app's port in the pod. */
   readonly appPort: number;
+  readonly protocol: 'tcp' | 'udp';
   /** The app's container, as far as it can be told. */
   readonly container: string;
   /** The Service's targetPort where it is a name; undefined for a number. */
   readonly targetName: string | undefined;
 }
 
-const DEFAULT_CONTAINER_ANNOTATION = 'kubectl.kubernetes.io/default-container';
+/** Where ports are looked for. Objects with and without our agent will do (their originals are looked at). */
+export interface PortSources {
+  readonly workload: Workload;
+  /** All Services that select the workload. */
+  readonly services: readonly Service[];
+  /** Names of the Services that are intercepted: meant where an option names none. None: a workload without a Service. */
+  readonly through: readonly string[];
+  readonly mode: InstallMode;
+  /** `--container`. */
+  readonly container?: string | undefined;
+}
+
+const PORT_NAME = /^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+const SERVICE_NAME = /^[a-z]([a-z0-9-]*[a-z0-9])?$/;
 
 /** @throws InterceptorError USAGE_BAD_PORT */
 export function parsePortOption(text: string): PortOption {
-  const [local = '', service, ...rest] = text.split(':');
+  const [local = '', target, ...rest] = text.split(':');
   const localPort = portNumber(local);
-  const servicePort = service === undefined ? undefined : (portNumber(service) ?? service);
-  const badName = typeof servicePort === 'string' && !/^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(servicePort);
-  if (localPort === undefined || badName || rest.length > 0)
-    throw new InterceptorError('USAGE_BAD_PORT', `"${text}" is not a port: <local>[:<service port name or number>]`, {
-      hint: 'for example --port 3000, --port 3000:80 or --port 3000:http',
-    });
-  return { localPort, servicePort };
+  const parts = target?.split('/') ?? [];
+  const last = parts.at(-1);
+  const protocol = parts.length > 1 && (last === 'udp' || last === 'tcp') ? last : undefined;
+  const [port, service, ...more] = (protocol === undefined ? parts : parts.slice(0, -1)).reverse();
+  const servicePort = port === undefined ? undefined : (portNumber(port) ?? port);
+  const badName = typeof servicePort === 'string' && !PORT_NAME.test(servicePort);
+  const badService = service !== undefined && !SERVICE_NAME.test(service);
+  if (localPort === undefined || badName || badService || more.length > 0 || rest.length > 0)
+    throw new InterceptorError(
+      'USAGE_BAD_PORT',
+      `"${text}" is not a port: <local>[:[<service>/]<service port name or number>[/udp]]`,
+      { hint: 'for example --port 3000, --port 3000:80, --port 3000:http, --port 3000:web/http or --port 5353:53/udp' },
+    );
+  return { localPort, service, servicePort, protocol };
 }
 
 function portNumber(text: string): number | undefined {
@@ -44,30 +75,35 @@ function portNumber(text: string): number | undefined {
 }
 
 /**
- * The Service ports to intercept. Works on objects with and without our agent (their originals are looked at).
- * @param options all --port options; none: the only TCP port of the Service, on its own number
- * @throws InterceptorError USAGE_BAD_PORT (must name one of several; no such port; UDP), TARGET_UNSUPPORTED (the named
- *   targetPort is declared by no container)
+ * The ports to intercept.
+ * @param options all --port options; none: the only TCP port (or the only UDP one) of each Service, on its own number. Without a
+ *   Service they name ports of the pod, and none is chosen where no option is given.
+ * @throws InterceptorError USAGE_BAD_PORT (must name one of several; no such port; SCTP; two lead to one port of the app),
+ *   USAGE_BAD_OPTION (no such container), TARGET_UNSUPPORTED (the named targetPort is declared by no container)
  */
-export function choosePorts(service: Service, workload: Workload, options: readonly PortOption[]): PortChoice[] {
-  const plainService = originalService(service);
-  const template = originalWorkload(workload).spec.template;
-  const wanted = options.length === 0 ? [{ localPort: undefined, servicePort: undefined }] : options;
-  const choices = wanted.map(({ localPort, servicePort }) => {
-    const port = pickPort(plainService, servicePort);
-    const target = targetOf(port, template);
-    if (target === undefined)
+export function choosePorts(sources: PortSources, options: readonly PortOption[]): PortChoice[] {
+  const { through, container } = sources;
+  const { template } = originalWorkload(sources.workload).spec;
+  if (container !== undefined) requireContainer(template, container);
+  if (options.length === 0) {
+    const all = through.flatMap((name) => pick(sources, template, [name], undefined, undefined));
+    const choices = new Map(all.map((port) => [`${port.appPort}/${port.protocol}`, port]));
+    return [...choices.values()].map((port) => ({ ...port, localPort: port.appPort }));
+  }
+  const choices = options.map(({ localPort, service, servicePort, protocol }) => {
+    const found = pick(sources, template, service === undefined ? through : [service], servicePort, protocol);
+    const [first, other] = new Map(found.map((port) => [`${port.appPort}/${port.protocol}`, port])).values();
+    if (first === undefined) throw noPort(sources, template, servicePort);
+    if (other !== undefined)
       throw new InterceptorError(
-        'TARGET_UNSUPPORTED',
-        `service "${service.metadata.name}" sends port ${port.port} to the port named "${String(port.targetPort)}", which no container of "${workload.metadata.name}" declares`,
-        {
-          hint: 'callers get no answer from this port now: declare the name in the workload, or give the Service a number',
-        },
+        'USAGE_BAD_PORT',
+        `port ${servicePort ?? localPort} is ${found.map((port) => `port ${port.appPort} of the app through service "${port.service}"`).join(', ')}`,
+        { hint: `say which one: --port ${localPort}:${first.service}/${servicePort ?? first.servicePort}` },
       );
-    return { ...target, localPort: localPort ?? target.appPort };
+    return { ...first, localPort };
   });
   for (const [index, choice] of choices.entries()) {
-    const other = choices.findIndex(({ appPort }) => appPort === choice.appPort);
+    const other = choices.findIndex((c) => c.appPort === choice.appPort && c.protocol === choice.protocol);
     if (other < index)
       throw new InterceptorError(
         'USAGE_BAD_PORT',
@@ -78,46 +114,132 @@ export function choosePorts(service: Service, workload: Workload, options: reado
   return choices;
 }
 
-/** Every TCP port of the Service that leads somewhere, chosen or not: what one install covers. */
-export function allPorts(service: Service, workload: Workload): PortChoice[] {
-  const template = originalWorkload(workload).spec.template;
-  return (originalService(service).spec.ports ?? []).filter(isTcp).flatMap((port) => {
-    const target = targetOf(port, template);
-    return target === undefined ? [] : [{ ...target, localPort: target.appPort }];
+/** What one option means in each of the Services; then, in the modes that can, a port of the pod itself. */
+function pick(
+  sources: PortSources,
+  template: PodTemplate,
+  names: readonly string[],
+  wanted: number | string | undefined,
+  protocol: PodPort['protocol'] | undefined,
+): PodPort[] {
+  const services = names.map((name) => serviceNamed(sources, name));
+  const found = services.flatMap((service) => {
+    const port = pickServicePort(service, wanted, protocol);
+    return port === undefined ? [] : [requireTarget(sources, service, port, template)];
+  });
+  if (found.length > 0) return found;
+  if (sources.mode.kind === 'sidecar') throw noPort({ ...sources, services }, template, wanted);
+  const containers = portContainers(template).filter(({ name }) => name === (sources.container ?? name));
+  const declared = declaredPorts(containers).filter(
+    ({ appPort, servicePortName }) => wanted === undefined || appPort === wanted || servicePortName === wanted,
+  );
+  if (wanted === undefined && declared.length !== 1) throw noPort({ ...sources, services }, template, wanted);
+  const chosen = preferTcp(declared, protocol);
+  if (chosen !== undefined) return [chosen];
+  if (services.length > 0 || typeof wanted !== 'number') throw noPort({ ...sources, services }, template, wanted);
+  const bare: ServicePort = { port: wanted, protocol: protocol === 'udp' ? 'UDP' : 'TCP' };
+  const undeclared = targetOf({ metadata: { name: '' }, spec: {} }, bare, template, sources.container);
+  return undeclared === undefined ? [] : [{ ...undeclared, service: undefined }];
+}
+
+function serviceNamed({ services, workload }: PortSources, wanted: string): Service {
+  const found = services.find(({ metadata }) => metadata.name === wanted);
+  if (found !== undefined) return originalService(found);
+  const names = services.map(({ metadata }) => metadata.name);
+  throw new InterceptorError('USAGE_BAD_PORT', `service "${wanted}" does not select "${workload.metadata.name}"`, {
+    hint: names.length === 0 ? 'no Service does' : `these do: ${names.join(', ')}`,
   });
 }
 
-function pickPort(service: Service, wanted: number | string | undefined): ServicePort {
+function pickServicePort(
+  service: Service,
+  wanted: number | string | undefined,
+  protocol: PodPort['protocol'] | undefined,
+): ServicePort | undefined {
   const ports = service.spec.ports ?? [];
-  const tcp = ports.filter(isTcp);
   const name = `service "${service.metadata.name}"`;
+  const usable = ports.filter(
+    (port) => protocolOf(port) !== undefined && (protocol ?? protocolOf(port)) === protocolOf(port),
+  );
   if (wanted === undefined) {
-    const [only, ...others] = tcp;
+    const tcp = usable.filter((port) => protocolOf(port) === 'tcp');
+    const [only, ...others] = tcp.length > 0 ? tcp : usable;
     if (only === undefined)
-      throw new InterceptorError('TARGET_UNSUPPORTED', `${name} has no TCP port (${list(ports)})`, {
-        hint: 'only TCP can be intercepted in this version',
+      throw new InterceptorError('TARGET_UNSUPPORTED', `${name} has no TCP or UDP port (${list(ports)})`, {
+        hint: 'only TCP and UDP can be intercepted',
       });
     if (others.length > 0)
-      throw new InterceptorError('USAGE_BAD_PORT', `${name} has several ports: ${list(tcp)}`, {
+      throw new InterceptorError('USAGE_BAD_PORT', `${name} has several ports: ${list(usable)}`, {
         hint: `say which one: --port <local>:${only.name ?? only.port}`,
       });
     return only;
   }
   const found = ports.filter((port) => port.port === wanted || port.name === wanted);
-  const [port] = [...found.filter(isTcp), ...found];
-  if (port === undefined)
-    throw new InterceptorError('USAGE_BAD_PORT', `${name} has no port ${wanted}; it has ${list(ports)}`, {
-      hint: 'the part after the colon is the port of the Service, by name or number',
+  const port = preferTcp(
+    found.filter((p) => usable.includes(p)),
+    protocol,
+  );
+  if (port === undefined && found[0] !== undefined)
+    throw new InterceptorError('USAGE_BAD_PORT', `port ${wanted} of ${name} is ${list(found)}`, {
+      hint:
+        protocol === undefined
+          ? 'only TCP and UDP can be intercepted'
+          : `leave "/${protocol}" out, or name another port`,
     });
-  if (!isTcp(port))
-    throw new InterceptorError(
-      'USAGE_BAD_PORT',
-      `port ${wanted} of ${name} is ${port.protocol}; only TCP can be intercepted in this version`,
-      {
-        hint: tcp.length === 0 ? 'the Service has no TCP port' : `its TCP ports: ${list(tcp)}`,
-      },
-    );
   return port;
+}
+
+function preferTcp<T extends { readonly protocol?: string }>(
+  ports: readonly T[],
+  protocol: PodPort['protocol'] | undefined,
+): T | undefined {
+  const isOf = (port: T, wanted: string): boolean => (port.protocol ?? 'TCP').toLowerCase() === wanted;
+  if (protocol !== undefined) return ports.find((port) => isOf(port, protocol));
+  return ports.find((port) => isOf(port, 'tcp')) ?? ports[0];
+}
+
+function requireTarget(
+  { workload, container }: PortSources,
+  service: Service,
+  port: ServicePort,
+  template: PodTemplate,
+): PodPort {
+  const target = targetOf(service, port, template, container);
+  if (target !== undefined) return target;
+  throw new InterceptorError(
+    'TARGET_UNSUPPORTED',
+    `service "${service.metadata.name}" sends port ${port.port} to the port named "${String(port.targetPort)}", which no container of "${workload.metadata.name}" declares`,
+    {
+      hint: 'callers get no answer from this port now: declare the name in the workload, or give the Service a number',
+    },
+  );
+}
+
+function noPort(
+  { services, mode, workload }: PortSources,
+  template: PodTemplate,
+  wanted: number | string | undefined,
+): InterceptorError {
+  const has = services.map(
+    ({ metadata, spec }) => `service "${metadata.name}" has no port ${wanted}; it has ${list(spec.ports ?? [])}`,
+  );
+  const declared = declaredPorts(portContainers(template)).map(
+    ({ appPort, servicePortName, protocol }) =>
+      ({
+        port: appPort,
+        protocol: protocol.toUpperCase(),
+        ...(servicePortName === undefined ? {} : { name: servicePortName }),
+      }) as ServicePort,
+  );
+  if (has.length === 0)
+    return new InterceptorError(
+      'USAGE_BAD_PORT',
+      `"${workload.metadata.name}" has no port ${wanted ?? 'that an option could mean'}; its containers declare ${list(declared)}`,
+      { hint: mode.kind === 'sidecar' ? 'no Service leads to it' : 'name one of them, or another by its number' },
+    );
+  return new InterceptorError('USAGE_BAD_PORT', has.join('; '), {
+    hint: 'the part after the colon is the port of the Service, by name or number',
+  });
 }
 
 function list(ports: readonly ServicePort[]): string {
@@ -125,41 +247,7 @@ function list(ports: readonly ServicePort[]): string {
   return ports
     .map(
       (port) =>
-        `${port.name === undefined ? '' : `${port.name} `}${port.port}${isTcp(port) ? '' : `/${port.protocol}`}`,
+        `${port.name === undefined ? '' : `${port.name} `}${port.port}${protocolOf(port) === 'tcp' ? '' : `/${port.protocol}`}`,
     )
     .join(', ');
-}
-
-function isTcp(port: { readonly protocol?: string }): boolean {
-  return (port.protocol ?? 'TCP') === 'TCP';
-}
-
-/** As the endpoints controller does: a name is looked for in the containers in order, with its protocol. */
-function targetOf(port: ServicePort, template: PodTemplate): Omit<PortChoice, 'localPort'> | undefined {
-  const targetPort = port.targetPort ?? port.port;
-  const base = { servicePort: port.port, servicePortName: port.name };
-  for (const container of portContainers(template))
-    for (const declared of container.ports ?? [])
-      if (isTcp(declared) && (typeof targetPort === 'string' ? declared.name : declared.containerPort) === targetPort)
-        return {
-          ...base,
-          appPort: declared.containerPort,
-          container: container.name,
-          targetName: typeof targetPort === 'string' ? targetPort : undefined,
-        };
-  if (typeof targetPort === 'string') return undefined;
-  return { ...base, appPort: targetPort, container: defaultContainer(template), targetName: undefined };
-}
-
-/** Containers whose port names count for Services: the ordinary ones, then sidecars (init containers that keep running). */
-export function portContainers(template: PodTemplate): Container[] {
-  const sidecars = (template.spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
-  return [...template.spec.containers, ...sidecars];
-}
-
-/** The app's container where no port tells (an undeclared one, or none at all): kubectl's default container, else the first. */
-export function defaultContainer(template: PodTemplate): string {
-  const marked = template.metadata?.annotations?.[DEFAULT_CONTAINER_ANNOTATION];
-  const [first] = template.spec.containers;
-  return template.spec.containers.find(({ name }) => name === marked)?.name ?? first?.name ?? '';
 }

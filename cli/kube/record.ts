@@ -1,16 +1,29 @@
 import type { Change } from './changes.ts';
 import type { WorkloadKind } from './objects.ts';
 
-/** One intercepted target (name or number) of the Service's ports, as installed. Several may share an appPort. */
+/**
+ * How callers come to the agent. `sidecar`: by a port name that it takes over, or a Service's targetPort that is set to its port.
+ * `replace`: it has the app container's place and ports. `redirect`: an init container redirects the app's ports to it.
+ */
+export type InstallMode = { readonly kind: 'sidecar' } | { readonly kind: 'replace' } | { readonly kind: 'redirect' };
+
+/** One intercepted target (name or number) of the Services' ports, as installed. Several may share an appPort. */
 export interface RouteRecord {
   /** The agent's port in the pod. */
   readonly port: number;
-  /** The app's port in the pod; what claims and routes of the tunnel name. */
+  /** The app's port in the pod; with `protocol` what claims and routes of the tunnel name. */
   readonly appPort: number;
-  /** The Service's ports that lead here. */
-  readonly servicePorts: readonly number[];
-  /** Set when the Service's targetPort is this name, which the agent has taken over; else the Service is retargeted. */
+  readonly protocol: 'tcp' | 'udp';
+  /** The Services' ports that led here at install, of all Services of the workload. */
+  readonly servicePorts: readonly ServicePortRef[];
+  /** Mode sidecar: set when the targetPort is this name, which the agent has taken over; else Services are retargeted. */
   readonly targetName?: string;
+}
+
+/** A port of a Service, by its number; its protocol is the route's. */
+export interface ServicePortRef {
+  readonly service: string;
+  readonly port: number;
 }
 
 /** Content of INTERCEPT_ANNOTATION on a workload: all that is needed to use the agent again and to take it out. */
@@ -23,17 +36,22 @@ export interface InstallRecord {
   readonly image: string;
   /** contentHash() of the agent's code. */
   readonly codeHash: string;
-  /** Undefined where the agent takes no traffic: installed by `run`. */
-  readonly service: string | undefined;
+  readonly mode: InstallMode;
   /** The app's container: whose environment and mounts the agent has. */
   readonly container: string;
   readonly tunnelPort: number;
+  /** None where the agent takes no traffic: installed by `run`, or in the place of a worker. */
   readonly routes: readonly RouteRecord[];
   readonly configMap: string;
   readonly secret: string;
   /** --keep-agent: a session's end leaves the agent in; `leave` takes it out all the same. */
   readonly keepAgent: boolean;
   readonly changes: readonly Change[];
+}
+
+/** Names of the Services whose ports lead to the agent or can be led there, in order. Pure. */
+export function recordServices({ routes }: Pick<InstallRecord, 'routes'>): string[] {
+  return [...new Set(routes.flatMap(({ servicePorts }) => servicePorts.map(({ service }) => service)))];
 }
 
 /** Content of INTERCEPT_ANNOTATION on a Service whose numeric target ports point to the agent. */

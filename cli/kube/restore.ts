@@ -11,7 +11,7 @@ import { INSTALL_LABEL } from './names.ts';
 import { type Service, type Workload, type WorkloadRef, workloadText } from './objects.ts';
 import { isRetargetedFor, restoredService, withoutAgent } from './plan-service.ts';
 import { keepCountDuringRollout } from './plan-strategy.ts';
-import type { InstallRecord } from './record.ts';
+import { type InstallRecord, type RetargetRecord, recordServices } from './record.ts';
 import { type RolloutProgress, waitForRollout } from './rollout.ts';
 
 export interface RestoreOptions {
@@ -79,13 +79,13 @@ export async function restore(
   );
   if (changed?.changed === true) onProgress?.({ step: 'workload' });
   if (changed !== undefined) {
-    if (options.waitForRollout === false) return { outcome: 'partly', service: record.service };
+    if (options.waitForRollout === false) return { outcome: 'partly', service: service ?? recordServices(record)[0] };
     await untilRolledOut(client, ref, changed.object, options);
     await finish(client, ref, record, options);
   }
   await deleteObjects(client, ref.namespace, record, { signal });
   onProgress?.({ step: 'cleaned' });
-  return { outcome: 'restored', service: record.service };
+  return { outcome: 'restored', service: service ?? recordServices(record)[0] };
 }
 
 function readRecord(workload: Workload): InstallRecord | undefined {
@@ -174,11 +174,12 @@ async function restoreServices(
     const retarget = readRetarget(service);
     const forUs = retarget?.workload.kind === ref.kind && retarget.workload.name === ref.name;
     const wanted = installId === undefined || retarget?.installId === installId;
-    if (!(forUs && wanted) && !(name === record?.service && isRetargetedFor(service, record))) continue;
+    if (!(forUs && wanted) && !(record !== undefined && !isOthers(ref, retarget) && isRetargetedFor(service, record)))
+      continue;
     const patched = await guardedPatch<Service>(
       client,
       corePath('services', ref.namespace, name),
-      (current) => restoredService(current, name === record?.service ? record : undefined),
+      (current) => restoredService(current, record),
       { signal, known: service },
     );
     if (patched?.changed === true) {
@@ -187,6 +188,11 @@ async function restoreServices(
     }
   }
   return restored;
+}
+
+/** A Service that another workload's install has retargeted. */
+function isOthers(ref: WorkloadRef, retarget: RetargetRecord | undefined): boolean {
+  return retarget !== undefined && (retarget.workload.kind !== ref.kind || retarget.workload.name !== ref.name);
 }
 
 /** Deletes ConfigMaps and Secrets of this workload whose install never came to its patch, or whose restore lost its laptop. */

@@ -78,12 +78,17 @@ export class WorkloadHost implements AgentHost {
     if (request.keepAgent) await markKept(client, this.ref, this.#present.record);
   }
 
-  /** Points the Service's numeric target ports to the agents. @returns the Service as it is now; undefined: no change was needed */
-  async retarget(signal: AbortSignal): Promise<Service | undefined> {
-    const { client, report } = this.#options;
-    const service = await retargetService(client, this.ref, this.#present.record, { signal });
-    if (service !== undefined) report({ event: 'retargeted', service: service.metadata.name });
-    return service;
+  /** Points numeric target ports of the intercepted Services to the agents. @returns the Services as they are now; those that need no change are left out */
+  async retarget(signal: AbortSignal): Promise<Service[]> {
+    const { client, report, request } = this.#options;
+    const retargeted: Service[] = [];
+    for (const name of new Set(request.ports.flatMap(({ service }) => service ?? []))) {
+      const service = await retargetService(client, this.ref, this.#present.record, name, { signal });
+      if (service === undefined) continue;
+      report({ event: 'retargeted', service: name });
+      retargeted.push(service);
+    }
+    return retargeted;
   }
 
   async handBack({ error, statuses, replaces, signal }: HostEnd): Promise<void> {

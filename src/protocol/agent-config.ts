@@ -10,6 +10,8 @@ export interface AgentConfig {
   readonly tunnelPort: number;
   /** The app's container. */
   readonly container: string;
+  /** `replaced`: that container is not in the pod, nobody answers in its place; then `port` and `appPort` of a route are the same. */
+  readonly app: 'present' | 'replaced';
   readonly routes: readonly AgentRoute[];
   /** The agent ends itself (exit code 0) once no session has used it for this long: a pod that nobody else would end. */
   readonly exitIdleMs?: number;
@@ -19,6 +21,7 @@ export interface AgentConfig {
 export interface AgentRoute {
   readonly port: number;
   readonly appPort: number;
+  readonly protocol: 'tcp' | 'udp';
 }
 
 export const AGENT_CONFIG_ENV = 'KUBE_INTERCEPT_AGENT';
@@ -69,19 +72,21 @@ export function parseAgentConfig(text: string): AgentConfig {
     throw new InterceptorError('INTERNAL', `${AGENT_CONFIG_ENV} is not JSON`, { cause });
   }
   if (typeof value !== 'object' || value === null) throw bad('no object');
-  const { version, tunnelPort, container, routes, exitIdleMs } = value as Record<string, unknown>;
+  const { version, tunnelPort, container, app, routes, exitIdleMs } = value as Record<string, unknown>;
   if (version !== 1) throw bad(`version ${String(version)}`);
   if (!isPort(tunnelPort)) throw bad('tunnelPort');
   if (typeof container !== 'string') throw bad('container');
+  if (app !== 'present' && app !== 'replaced') throw bad('app');
   if (!Array.isArray(routes)) throw bad('routes');
   const parsed = routes.map((route: unknown): AgentRoute => {
     if (typeof route !== 'object' || route === null) throw bad('route');
-    const { port, appPort } = route as Record<string, unknown>;
+    const { port, appPort, protocol } = route as Record<string, unknown>;
     if (!isPort(port) || !isPort(appPort)) throw bad('route ports');
-    return { port, appPort };
+    if (protocol !== 'tcp' && protocol !== 'udp') throw bad('route protocol');
+    return { port, appPort, protocol };
   });
   if (exitIdleMs !== undefined && (typeof exitIdleMs !== 'number' || !(exitIdleMs > 0))) throw bad('exitIdleMs');
-  return { version, tunnelPort, container, routes: parsed, ...(exitIdleMs === undefined ? {} : { exitIdleMs }) };
+  return { version, tunnelPort, container, app, routes: parsed, ...(exitIdleMs === undefined ? {} : { exitIdleMs }) };
 }
 
 export function isPort(value: unknown): value is number {

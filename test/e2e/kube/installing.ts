@@ -54,8 +54,9 @@ export class Bench implements AsyncDisposable {
       namespace: namespace.name,
       kind: found.kind,
       name: found.workload.metadata.name,
-      service: found.service,
-      ports: choosePorts(found.service, found.workload, []),
+      mode: { kind: 'sidecar' },
+      services: found.services,
+      ports: choosePorts({ ...found, through: [found.service.metadata.name], mode: { kind: 'sidecar' } }, []),
       agent: { image: cluster.nodeImage, code: await readAgentCode(), ...over },
       createdBy: { user: 'ann', host: 'laptop' },
       keepAgent: false,
@@ -67,7 +68,7 @@ export class Bench implements AsyncDisposable {
     const installed = await install(this.client, await this.request(name));
     const { generation } = installed.workload.metadata;
     await waitForRollout(this.client, installed.ref, { generation, deadlineMs: 90_000 });
-    await retargetService(this.client, installed.ref, installed.record);
+    await retargetService(this.client, installed.ref, installed.record, name);
     return installed;
   }
 

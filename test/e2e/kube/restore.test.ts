@@ -41,7 +41,7 @@ describe.skipIf(cluster === undefined)('restore on a real cluster', () => {
     const before = await bench.snapshot(ref);
     for (const cutAfter of ['installed', 'retargeted', 'service', 'workload', 'rollout']) {
       const installed = await install(bench.client, await bench.request('cut'));
-      if (cutAfter !== 'installed') await retargetService(bench.client, ref, installed.record);
+      if (cutAfter !== 'installed') await retargetService(bench.client, ref, installed.record, 'cut');
       const cut = new AbortController();
       const onProgress = ({ step }: { step: string }): void => {
         if (step === cutAfter) cut.abort(new Error('cut'));

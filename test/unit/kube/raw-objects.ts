@@ -7,7 +7,7 @@ import {
   type WorkloadKind,
 } from '../../../cli/kube/objects.ts';
 import type { InstallRequest } from '../../../cli/kube/plan.ts';
-import { choosePorts } from '../../../cli/kube/ports.ts';
+import { choosePorts, type PortChoice } from '../../../cli/kube/ports.ts';
 
 /** A container as the API server stores it. */
 export function rawContainer(over: Partial<Container> = {}): Container {
@@ -82,6 +82,23 @@ export function rawPod(over: Partial<Pod> = {}): Pod {
   };
 }
 
+/** One port of a Service, on port 3000 of the laptop. */
+export function portsThrough(
+  service: Service,
+  workload: Workload,
+  servicePort: number | string | undefined,
+  over: Partial<Parameters<typeof choosePorts>[0]> = {},
+): PortChoice[] {
+  const sources = {
+    workload,
+    services: [service],
+    through: [service.metadata.name],
+    mode: { kind: 'sidecar' } as const,
+  };
+  const option = { localPort: 3000, service: undefined, servicePort, protocol: undefined };
+  return choosePorts({ ...sources, ...over }, [option]);
+}
+
 export function installRequest(
   workload: Workload,
   service: Service,
@@ -92,8 +109,9 @@ export function installRequest(
     namespace: 'shop',
     kind: isWorkloadKind(workload.kind) ? workload.kind : 'Deployment',
     name: workload.metadata.name,
-    service,
-    ports: choosePorts(service, workload, [{ localPort: 3000, servicePort: first?.port }]),
+    mode: { kind: 'sidecar' },
+    services: [service],
+    ports: portsThrough(service, workload, first?.port),
     agent: { image: 'node:22-slim', code: 'agent();' },
     createdBy: { user: 'ann', host: 'laptop' },
     keepAgent: false,

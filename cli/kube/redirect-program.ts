@@ -1,0 +1,2 @@
+export const REDIRECT_PROGRAM = `
+`;
