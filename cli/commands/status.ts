@@ -1,5 +1,4 @@
 import { isRecord } from '../../src/protocol/control.ts';
-import { recordServices } from '../kube/record.ts';
 import { askSession } from '../session/control-socket.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
 import type { NetworkStatus, PodStatus, SessionStatus } from '../session/status.ts';
@@ -35,7 +34,7 @@ export async function status(options: StatusOptions): Promise<number> {
       namespace: record.namespace,
       context: record.context,
       workload: workloadOf(record),
-      service: recordServices(record)[0] ?? null,
+      service: record.service ?? null,
       ports: answer?.ports ?? record.ports,
       pods: (answer?.pods ?? []).map(rounded),
       network: answer?.network ?? null,

@@ -47,7 +47,7 @@ export async function prepareInstall(
 
 /**
  * Brings the agent into the workload: Secret and ConfigMap, then one patch guarded by resourceVersion (a conflict
- * is planned again). An agent that fits is used as it is. Does not wait for the rollout and does not touch the Service.
+ * is planned again). An agent that fits is used as it is; one that can serve the request too is extended. Does not wait for the rollout and does not touch the Service.
  * @throws InterceptorError TARGET_IN_USE (an agent that does not fit), TARGET_*, CLUSTER_*
  */
 export async function install(
@@ -60,6 +60,7 @@ export async function install(
   const workload = await readWorkload(client, request, signal);
   const plan = planInstall(workload, request, createdAt);
   if (plan.action === 'reuse') return reuse(client, request, plan, signal);
+  if (plan.action === 'extend') return extend(client, request, workload, createdAt, signal);
 
   // What has been sent is waited for, whatever the signal says: a create or patch that was given up on might still be
   // carried out, behind the back of whoever takes the install back.
@@ -85,9 +86,11 @@ export async function install(
       { known: workload },
     );
     if (patched === undefined) throw gone(request);
-    if (latest.action === 'reuse') {
+    if (latest.action !== 'install') {
+      // somebody was first
       await deleteObjects(client, request.namespace, plan.record);
-      return reuse(client, request, latest, signal);
+      const there = await reuse(client, request, latest, signal);
+      return latest.action === 'reuse' ? there : { ...there, workload: patched.object, reused: false };
     }
     return {
       ref: refOf(request),
@@ -104,6 +107,34 @@ export async function install(
     if (refused || !mayBePatched) await withdraw(client, request.namespace, plan.record);
     throw failure;
   }
+}
+
+/** Makes the agent that is there serve the request too: one patch, no object of its own. */
+async function extend(
+  client: KubeClient,
+  request: InstallRequest,
+  known: Workload,
+  createdAt: string,
+  signal: AbortSignal | undefined,
+): Promise<Installed> {
+  let latest: InstallPlan | undefined;
+  const patched = await guardedPatch<Workload>(
+    client,
+    workloadPath(request),
+    (current) => {
+      signal?.throwIfAborted();
+      latest = planInstall(current, request, createdAt);
+      // taken out meanwhile: to install it anew needs objects, so it begins again
+      return latest.action === 'install' ? undefined : latest.workload.after;
+    },
+    { known },
+  );
+  if (patched === undefined || latest === undefined) throw gone(request);
+  if (latest.action === 'install') return install(client, request, { signal });
+  const warnings = await policyWarnings(client, latest, request.namespace, signal);
+  const there = await reuse(client, request, latest, signal);
+  if (latest.action === 'reuse') return there;
+  return { ...there, workload: patched.object, reused: false, warnings: [...there.warnings, ...warnings] };
 }
 
 async function reuse(
@@ -229,7 +260,7 @@ async function policyWarnings(
   try {
     const policies = await client.list<NetworkPolicy>(path, { signal });
     const { labels } = plan.workload.after.spec.template.metadata ?? {};
-    return networkPolicyWarnings(policies.items, labels, plan.record.routes);
+    return networkPolicyWarnings(policies.items, labels, plan.record);
   } catch (failure) {
     // a user who may not list policies is not warned, and can intercept all the same
     if (failure instanceof KubeStatusError) return [];

@@ -1,6 +1,7 @@
 import type { KubeObject } from './client-types.ts';
 import { type LabelSelector, matchesSelector } from './objects.ts';
-import type { RouteRecord } from './record.ts';
+import { protocolName } from './pod-ports.ts';
+import type { InstallRecord, RouteRecord } from './record.ts';
 
 /** networking.k8s.io/v1 NetworkPolicy, as far as we read it. */
 export interface NetworkPolicy extends KubeObject {
@@ -20,14 +21,16 @@ interface PolicyPort {
 
 /**
  * The policies that select the pods and admit a port of the app without admitting the agent's port in its place: their callers
- * would be cut off. A rule that names the port by the name which the agent takes over follows by itself. Pure.
+ * would be cut off. A rule that names the port by the name which the agent takes over follows by itself. In mode replace the agent
+ * has the app's ports; in mode redirect the packets have them until they are in the pod. Pure.
  * @param podLabels of the pod template
  */
 export function networkPolicyWarnings(
   policies: readonly NetworkPolicy[],
   podLabels: Readonly<Record<string, string>> | undefined,
-  routes: readonly RouteRecord[],
+  { mode, routes }: Pick<InstallRecord, 'mode' | 'routes'>,
 ): string[] {
+  if (mode.kind !== 'sidecar') return [];
   return policies
     .filter(
       ({ spec }) =>
@@ -50,7 +53,7 @@ export function networkPolicyWarnings(
 function admits(ports: readonly PolicyPort[] | undefined, port: number, route: RouteRecord): boolean {
   if (ports === undefined || ports.length === 0) return true;
   return ports.some((entry) => {
-    if ((entry.protocol ?? 'TCP') !== 'TCP') return false;
+    if ((entry.protocol ?? 'TCP') !== protocolName(route.protocol)) return false;
     if (entry.port === undefined) return true;
     // by name: before, it is the app's port, afterwards the agent's
     if (typeof entry.port === 'string') return entry.port === route.targetName;
