@@ -4,7 +4,7 @@ import type { SessionIdentity } from '../../src/protocol/control.ts';
 import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { newInstallId } from '../kube/names.ts';
-import { type Service, type WorkloadRef, workloadText } from '../kube/objects.ts';
+import { type Service, type WorkloadRef, wantedPods, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { waitForRollout } from '../kube/rollout.ts';
 import type { Report } from '../ui/events.ts';
@@ -48,7 +48,7 @@ export class WorkloadHost implements AgentHost {
     else report({ event: 'patched', workload, agentImage: installed.record.image });
     return {
       credentials: installed.credentials,
-      wanted: installed.workload.spec.replicas ?? 1,
+      wanted: wantedPods(this.ref.kind, installed.workload),
       belongs: (pod) => podUsesInstall(pod, installed.record),
     };
   }
@@ -78,17 +78,12 @@ export class WorkloadHost implements AgentHost {
     if (request.keepAgent) await markKept(client, this.ref, this.#present.record);
   }
 
-  /** Points numeric target ports of the intercepted Services to the agents. @returns the Services as they are now; those that need no change are left out */
-  async retarget(signal: AbortSignal): Promise<Service[]> {
-    const { client, report, request } = this.#options;
-    const retargeted: Service[] = [];
-    for (const name of new Set(request.ports.flatMap(({ service }) => service ?? []))) {
-      const service = await retargetService(client, this.ref, this.#present.record, name, { signal });
-      if (service === undefined) continue;
-      report({ event: 'retargeted', service: name });
-      retargeted.push(service);
-    }
-    return retargeted;
+  /** Points a Service's numeric target ports to the agents. @returns the Service as it is now; undefined: no change was needed */
+  async retarget(name: string, signal: AbortSignal): Promise<Service | undefined> {
+    const { client, report } = this.#options;
+    const service = await retargetService(client, this.ref, this.#present.record, name, { signal });
+    if (service !== undefined) report({ event: 'retargeted', service: name });
+    return service;
   }
 
   async handBack({ error, statuses, replaces, signal }: HostEnd): Promise<void> {
