@@ -1,0 +1,21 @@
+// Every limit of the HTTP/1.1 router. Each is a name, so that a refusal or a test can say which was met.
+
+/** Request line or status line with all fields. Heads above Node's 16 KiB reach many servers directly, so they must here. */
+export const MAX_HEAD_BYTES = 256 * 1024;
+/** Field lines of a head, and of trailers. */
+export const MAX_FIELDS = 2_000;
+/** A chunk's size line with its extensions. */
+export const MAX_CHUNK_LINE_BYTES = 4 * 1024;
+export const MAX_TRAILER_BYTES = 64 * 1024;
+/** Digits of a chunk size, zeros in front included: what a parser that counts into 64 bits can hold. */
+export const MAX_CHUNK_SIZE_DIGITS = 16;
+/** Digits of a Content-Length: below 2^53 whatever they are. */
+export const MAX_LENGTH_DIGITS = 15;
+/** What is kept of a request until it is certain who gets it; a caller that sent more waits. */
+export const MAX_REPLAY_BYTES = 256 * 1024;
+/** Connections to answerers that one caller's connection keeps; of more, the one unused for longest is ended. */
+export const MAX_UPSTREAMS = 16;
+/** From a head's first byte to its last (node:http: headersTimeout). */
+export const HEAD_TIMEOUT_MS = 60_000;
+/** How long a peer that we have nothing to say to any more may take to end its side. */
+export const LINGER_MS = 5_000;
