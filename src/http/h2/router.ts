@@ -1,0 +1,49 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { HttpRoutes, Resettable } from '../routing.ts';
+import { Exchange } from './exchange.ts';
+import { Copies } from './mirrors.ts';
+import { serveHttp2 } from './session.ts';
+import { Upstreams } from './upstreams.ts';
+import { Windows } from './windows.ts';
+
+export interface H2Options {
+  /** Once aborted: GOAWAY; open streams are finished. */
+  readonly draining?: AbortSignal;
+}
+
+/**
+ * Routes each request of a caller that speaks HTTP/2: every stream on its own, one session per answerer for all streams of
+ * this connection. Takes the caller over.
+ * @param first what was read of the caller, its preface included
+ * @returns resolves when the caller's connection is closed; never rejects
+ */
+export async function routeH2(
+  caller: Resettable,
+  first: Buffer,
+  routes: HttpRoutes,
+  options: H2Options = {},
+): Promise<void> {
+  if (caller.destroyed) return;
+  caller.on('error', () => {}); // the session says it
+  if (first.byteLength > 0) caller.unshift(first);
+  const session = serveHttp2(caller);
+  const upstreams = new Upstreams();
+  const copies = new Copies();
+  const windows = new Windows(session);
+  const connection = { routes, upstreams, copies, isGone: () => session.destroyed };
+  session.on('error', () => {}); // 'close' follows
+  session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, raw: string[]) => {
+    stream.on('error', () => {}); // 'close' follows, with the code
+    windows.opened();
+    stream.once('close', () => windows.closed());
+    const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
+    new Exchange(stream, headers, raw, hasBody, connection).begin();
+  });
+  const drain = (): void => session.close();
+  if (options.draining?.aborted === true) drain();
+  options.draining?.addEventListener('abort', drain, { once: true });
+  await new Promise<void>((resolve) => session.once('close', resolve));
+  options.draining?.removeEventListener('abort', drain);
+  upstreams.close();
+  copies.close();
+}
