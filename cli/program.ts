@@ -68,20 +68,41 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
   const program = new Command('intercept')
     .usage('<target> [options] [-- command …]\n       intercept run | shell | connect | leave | list | status | env')
     .description('Move the traffic of a Kubernetes Service to a process on your laptop, until the command ends.')
-    .argument('<target>', 'web, svc/web, deploy/web or sts/web')
+    .argument('<target>', 'web, svc/web, deploy/web, sts/web, ds/web, rs/web or rollout/web')
     .enablePositionalOptions()
     .option(
       '-p, --port <local[:port]>',
-      'laptop port, and the Service port by name or number; may be repeated',
+      'laptop port, and the Service port by name or number (5353:53/udp); may be repeated',
       collect,
     )
-    .option('--service <name>', 'which Service, where the workload has several')
+    .option('--service <name>', 'which Service, where the workload has several; may be repeated', collect)
+    .option('--container <name>', 'which container is the app')
+    .option('--header <match>', "only requests with this field: 'x-user: dev-1', 'x-user: ~^dev-', x-user", collect)
+    .option('--path <match>', 'only requests below /api; exactly: =/api; by pattern: ~^/v[12]/', collect)
+    .option('--method <match>', 'only requests of this method', collect)
+    .option('--query <match>', 'only requests with this parameter: user=dev-1, user=~^dev-, user', collect)
+    .option('--host <match>', 'only requests for this host', collect)
+    .option('--any', 'one of the conditions is enough (default: all must hold)')
+    .option('--personal [user]', 'only requests with your key; prints how to send them (default: your user name)')
+    .option('--mirror', 'take copies: the app answers, what the process answers is dropped')
+    .option('--replace', 'take the app out of its pods meanwhile: workers, headless Services, direct callers')
+    .addOption(
+      new Option('--capture <how>', 'how callers are led to the agent (default: service)').choices([
+        'service',
+        'redirect',
+      ]),
+    )
+    .option('--take-over', 'end intercepts in the way whose holder is gone, or has not used them for a minute')
+    .option('--hold <seconds>', 'how long callers wait for a process that restarts', '10')
+    .option('--no-fallback', 'answer 503 while the process is down, instead of leaving requests to the app')
+    .option('--mark', 'mark responses of the process with x-intercept-by')
+    .option('--tls-from <secret>', 'end TLS of callers to read their requests; a Secret, or a /folder in the pod')
+    .option('--no-direct', 'call your other intercepts through the cluster, not directly')
     .option('--to <host[:port]>', 'send to another address than 127.0.0.1')
     .option('--http', 'speak HTTP to the process: log each request, hold requests while it restarts')
     .option('--detach', 'go to the background once ready (without a command)')
     .option('--keep-agent', 'leave the pass-through agent in place at the end, for fast re-entry')
     .option('--listen-timeout <seconds>', 'how long the command may take to listen', '120')
-    .option('--hold <seconds>', 'how long callers wait for a process that restarts, before the app answers', '10')
     .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .exitOverride()
@@ -92,6 +113,7 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
 Examples:
   $ intercept web --port 3000 -- npm run dev   run the command and give it the traffic of service/web
   $ intercept web --port 3000:http             the same for a process you start yourself (Ctrl-C ends)
+  $ intercept web --personal -- npm run dev    only your own requests: colleagues go on undisturbed
   $ intercept run web -- npm test              run the command as if in the pod, without taking traffic
   $ intercept leave web                        give everything back, from any machine
   $ intercept svc/list                         a Service that is named like a command`,
@@ -130,7 +152,7 @@ Examples:
             'Run a command as if it ran in a pod of the workload, without taking its traffic; without a target in a small pod of its own.',
           )
           .usage('[target] [options] -- command …')
-          .argument('[target]', 'web, svc/web, deploy/web or sts/web')
+          .argument('[target]', 'web, svc/web, deploy/web, sts/web, ds/web, rs/web or rollout/web')
           .addOption(asOption()),
       ),
     ),
@@ -182,6 +204,7 @@ Examples:
       .description('End an intercept and restore what it changed; works from any machine with the kubeconfig alone.')
       .argument('[target]', 'as for an intercept; without it, the only session on this laptop')
       .option('--all', 'all your sessions on this laptop, and what sessions that are gone left in the namespace')
+      .option('--everyone', 'the sessions of others, too')
       .option('--service <name>', 'which Service, where the workload has several')
       .option('--json', 'print the result as JSON'),
   ).action(async (target: string | undefined, options: LeaveOptions) => {

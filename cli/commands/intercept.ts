@@ -3,29 +3,32 @@ import { prepareInstall } from '../kube/apply.ts';
 import { KubeClient } from '../kube/client.ts';
 import { planDiff } from '../kube/diff.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { workloadText } from '../kube/objects.ts';
+import { type Service, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { choosePorts, parsePortOption } from '../kube/ports.ts';
-import { parseTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
+import { parseTarget, type ResolvedTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';
 import { isDetachedChild, runDetached } from '../session/detach.ts';
 import { parseToOption } from '../session/listening.ts';
 import { givesOwnPorts, type NetworkOptions } from '../session/network.ts';
 import { requireNoTwin } from '../session/port-in-use.ts';
 import { ProcessPort } from '../session/process-port.ts';
 import { runSession } from '../session/run-session.ts';
+import { readTlsFrom } from '../session/tls-from.ts';
 import { type Sharing, Traffic } from '../session/traffic.ts';
 import { WorkloadHost } from '../session/workload-host.ts';
+import { parseSeconds } from './seconds.ts';
 import { agentOptions, checkSession, programStart, type SessionCommandOptions, sessionVoice } from './session-start.ts';
+import { parseSharing, requirePortsFor, type SharingOptions } from './sharing-options.ts';
 
-export interface InterceptOptions extends SessionCommandOptions {
+export interface InterceptOptions extends SessionCommandOptions, SharingOptions {
   readonly port?: readonly string[];
-  readonly service?: string;
+  readonly service?: readonly string[];
+  readonly container?: string;
   readonly to?: string;
   readonly http?: boolean;
   readonly detach?: boolean;
   readonly keepAgent?: boolean;
   readonly listenTimeout: string;
-  readonly hold: string;
 }
 
 /** `intercept <target>`. @returns the exit code */
@@ -35,6 +38,7 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   const portOptions = (options.port ?? []).map(parsePortOption);
   const to = options.to === undefined ? undefined : parseToOption(options.to);
   const listenTimeoutMs = parseSeconds('--listen-timeout', options.listenTimeout) * 1000;
+  const shared = parseSharing(options);
   checkTogether(options);
   const checked = await checkSession(options);
   if (options.detach === true && !isDetachedChild())
@@ -49,13 +53,33 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     resolveTarget(client, { target, namespace, service: options.service }),
     agentOptions(options),
   ]);
-  const found = requireInterceptable(resolved);
-  const choices = choosePorts(found.service, found.workload, portOptions);
+  const { mode } = shared;
+  const found = requireInterceptable(resolved, {
+    replace: mode.kind === 'replace',
+    redirect: mode.kind === 'redirect',
+  });
+  const through = interceptedServices(found, options.service);
+  const choices = choosePorts(
+    {
+      workload: found.workload,
+      services: found.services,
+      through,
+      mode,
+      container: options.container,
+    },
+    portOptions,
+  );
+  requirePortsFor(shared, choices);
+  const services = found.services.filter(
+    ({ metadata: { name } }) => through.includes(name) || choices.some(({ service }) => service === name),
+  );
   const request: InstallRequest = {
     namespace,
     kind: found.kind,
     name: found.workload.metadata.name,
-    service: found.service,
+    mode,
+    services: found.services,
+    container: options.container,
     ports: choices,
     agent,
     createdBy: { user: identity.user, host: identity.host },
@@ -63,33 +87,38 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   };
   const hasCommand = options.command !== undefined;
   const host = new WorkloadHost({ client, identity, request, report, log });
-  const sharing: Sharing = { mirror: false, fallback: 'app', mark: false };
-  const { fallback } = sharing;
-  const holdMs = parseSeconds('--hold', options.hold) * 1000;
+  const { holdMs, takeOver } = shared;
+  const tls = shared.tlsFrom === undefined ? undefined : await readTlsFrom(client, namespace, shared.tlsFrom);
+  const sharing: Sharing = { ...shared.sharing, ...(tls === undefined ? {} : { tls }) };
   const traffic = new Traffic({
     client,
     host,
-    service: found.service,
+    services,
+    mode: mode.kind,
     sharing,
-    takeOver: false,
+    takeOver,
     holdMs,
     ports: (setRoute) =>
-      choices.map(
-        (choice) =>
-          new ProcessPort({ choice, to, http: options.http === true, holdMs, fallback, report, log, setRoute }),
-      ),
+      choices.map((choice) => {
+        const http = options.http === true && choice.protocol === 'tcp';
+        const { fallback, mirror } = sharing;
+        return new ProcessPort({ choice, to, http, holdMs, fallback, mirror, report, log, setRoute });
+      }),
     listenTimeoutMs: hasCommand ? listenTimeoutMs : undefined,
     report,
   });
   if (hasCommand) {
     const { kind: workloadKind, name: workloadName } = request;
     const own = { server: access.server, namespace, workloadKind, workloadName };
-    await requireFree(traffic.ports, checked.process.network, own);
+    await requireFree(traffic.ports, checked.process.network, isShared(sharing) ? undefined : own);
   }
-  const ports = traffic.ports.map((port) => port.describe);
-  const service = found.service.metadata.name;
-  const workload = workloadText(host.ref);
-  report({ event: 'found', namespace, workload, service, ports, pods: found.pods.length });
+  report({
+    event: 'found',
+    namespace,
+    workload: workloadText(host.ref),
+    ...traffic.describe,
+    pods: found.pods.length,
+  });
   if (options.dryRun === true) {
     const diff = planDiff(await prepareInstall(client, request));
     if (options.json === true) report({ event: 'plan', diff });
@@ -107,20 +136,28 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   );
 }
 
+/** The Services whose callers are meant, by name: those that --service names, else the one that is found. */
+function interceptedServices({ service }: ResolvedTarget, wanted: readonly string[] | undefined): readonly string[] {
+  return wanted ?? (service === undefined ? [] : [service.metadata.name]);
+}
+
+/** Whether another session of the same laptop may have the same port of the app. */
+function isShared({ filter, mirror }: Sharing): boolean {
+  return filter !== undefined || mirror;
+}
+
 /** A first look, before anything is changed; where the command gets ports of its own, somebody may have the laptop's. */
 async function requireFree(
   ports: readonly ProcessPort[],
   network: NetworkOptions | undefined,
-  own: Parameters<typeof requireNoTwin>[0],
+  own: Parameters<typeof requireNoTwin>[0] | undefined,
 ): Promise<void> {
   try {
     for (const port of ports) await port.requireFree();
   } catch (taken) {
     if (await givesOwnPorts(network)) return; // whose the traffic is, the agent will say
-    await requireNoTwin(
-      own,
-      ports.map(({ describe }) => describe.appPort),
-    );
+    const appPorts = ports.map(({ describe }) => describe.appPort);
+    if (own !== undefined) await requireNoTwin(own, appPorts);
     throw taken;
   }
 }
@@ -135,13 +172,4 @@ function checkTogether(options: InterceptOptions): void {
     );
   if (options.env !== undefined && options.command === undefined && options.envFile === undefined)
     throw clash('--env needs a command after --, or --env-file', 'for example: intercept web --env A=1 -- npm run dev');
-}
-
-function parseSeconds(option: string, text: string): number {
-  const seconds = Number(text);
-  if (text === '' || !Number.isFinite(seconds) || seconds <= 0 || seconds > 86_400)
-    throw new InterceptorError('USAGE_BAD_OPTION', `${option} "${text}" is not a number of seconds`, {
-      hint: `for example ${option} 60`,
-    });
-  return seconds;
 }

@@ -60,14 +60,22 @@ export interface Resolver {
   originOf(address: string): 'cluster' | 'laptop' | undefined;
 }
 
-/** The TCP ports of a command whose loopback device is not the laptop's. */
+/** The ports of a command whose loopback device is not the laptop's. */
 export interface InnerPorts {
-  /** Whether the command listens on 127.0.0.1 or ::1 there, or on all addresses; at most a quarter of a second old. */
-  listensOn(port: number): boolean;
+  /**
+   * Whether the command listens on 127.0.0.1 or ::1 there, or on all addresses (UDP: has a socket bound to the port); at most a
+   * quarter of a second old.
+   */
+  listensOn(port: number, protocol: 'tcp' | 'udp'): boolean;
   /** @throws Error with the code of connect(2) */
   connect(port: number): Promise<Socket>;
+  /**
+   * A peer of the command's UDP socket with an address of its own.
+   * @throws Error ECONNREFUSED: no socket is bound to the port; EMFILE
+   */
+  openUdp(port: number): UdpFlow;
   /** Whether what listens at this address of the laptop is ours, and leads inside. */
-  mirrors(address: string, port: number): boolean;
+  mirrors(address: string, port: number, protocol: 'tcp' | 'udp'): boolean;
 }
 
 /** How the command gets to be inside: what is added to its environment and in front of its argv. */

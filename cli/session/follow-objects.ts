@@ -7,7 +7,8 @@ import {
   type Pod,
   type Workload,
   type WorkloadRef,
-  workloadResource,
+  wantedPods,
+  workloadsPath,
   workloadText,
 } from '../kube/objects.ts';
 import type { InstallRecord } from '../kube/record.ts';
@@ -44,14 +45,14 @@ async function followPods(client: KubeClient, followed: Followed, handlers: Foll
 
 async function followWorkload(client: KubeClient, followed: Followed, handlers: FollowHandlers): Promise<void> {
   const { ref, record, signal, log } = followed;
-  const path = resourcePath({ apiVersion: 'apps/v1', resource: workloadResource(ref.kind), namespace: ref.namespace });
+  const path = workloadsPath(ref.kind, ref.namespace);
   const fieldSelector = `metadata.name=${ref.name}`;
   const name = workloadText(ref);
   for await (const event of watch<Workload>(client, path, { signal, fieldSelector, onState: logState(log, name) })) {
     if (event.type === 'SYNC') continue;
     if (event.type === 'DELETED') handlers.onGone(`${name} was deleted`);
     else {
-      handlers.onWanted(event.object.spec.replicas ?? 1);
+      handlers.onWanted(wantedPods(ref.kind, event.object));
       const install = readInstall(event.object);
       if (install.state !== 'installed' || install.record.installId !== record.installId)
         handlers.onGone(`somebody has taken the agent out of ${name}`);

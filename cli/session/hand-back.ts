@@ -2,8 +2,8 @@ import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { AgentStatus, Holder, SessionIdentity } from '../../src/protocol/control.ts';
 import { readInstall } from '../kube/annotation.ts';
-import { isNotFound, type KubeClient, resourcePath } from '../kube/client.ts';
-import { type Workload, type WorkloadRef, workloadResource, workloadText } from '../kube/objects.ts';
+import { isNotFound, type KubeClient } from '../kube/client.ts';
+import { type Workload, type WorkloadRef, workloadPath, workloadText } from '../kube/objects.ts';
 import { type RestoreStep, restore } from '../kube/restore.ts';
 import type { Report } from '../ui/events.ts';
 import { askAgents } from './ask-agent.ts';
@@ -77,14 +77,7 @@ export function otherHolders(statuses: readonly AgentStatus[], own: readonly str
 /** @returns undefined when it does not exist */
 export async function readWorkload(client: KubeClient, ref: WorkloadRef): Promise<Workload | undefined> {
   try {
-    return await client.get<Workload>(
-      resourcePath({
-        apiVersion: 'apps/v1',
-        resource: workloadResource(ref.kind),
-        namespace: ref.namespace,
-        name: ref.name,
-      }),
-    );
+    return await client.get<Workload>(workloadPath(ref));
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;

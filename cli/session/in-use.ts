@@ -1,6 +1,6 @@
 import { InterceptorError } from '../../src/errors.ts';
 import type { ControlError, Holder, Intercept, SessionIdentity } from '../../src/protocol/control.ts';
-import { filterText } from '../ui/filter-text.ts';
+import { filterText } from '../commands/filter-options.ts';
 import { formatAge } from '../ui/table.ts';
 import { whoIs } from './identity.ts';
 

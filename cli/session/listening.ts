@@ -1,6 +1,7 @@
+import { createSocket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { InterceptorError } from '../../src/errors.ts';
+import { InterceptorError, systemErrorCode } from '../../src/errors.ts';
 
 /** Where the process listens: 127.0.0.1 unless `--to` says otherwise. */
 export interface ProcessAddress {
@@ -22,7 +23,20 @@ export async function isListening(address: ProcessAddress): Promise<boolean> {
   return await accepts(address);
 }
 
-/** A socket in state LISTEN. */
+/**
+ * Whether a UDP socket is bound to the address. On Linux the kernel's table is read; elsewhere the address is tried, for a
+ * moment in which nobody else can have it. Of another host nothing can be known: yes.
+ */
+export async function isBound(address: ProcessAddress): Promise<boolean> {
+  if (!isLoopback(address.host)) return true;
+  if (process.platform === 'linux') {
+    const bound = await readTables('udp', address.host, UNCONNECTED).catch(() => undefined); // no /proc: try
+    if (bound !== undefined) return bound.some(({ port }) => port === address.port);
+  }
+  return await isTaken(address);
+}
+
+/** A socket that waits for peers. */
 export interface Listener {
   readonly port: number;
   readonly inode: string;
@@ -33,25 +47,34 @@ export interface Listener {
  * @throws where there is no /proc
  */
 export async function readListeners(host: string): Promise<Listener[]> {
+  return await readTables('tcp', host, LISTEN);
+}
+
+/** States of sockets (include/net/tcp_states.h); a UDP socket without a peer is in CLOSE. */
+const LISTEN = '0A';
+const UNCONNECTED = '07';
+
+async function readTables(kind: 'tcp' | 'udp', host: string, state: string): Promise<Listener[]> {
   const tables = await Promise.all([
-    readFile('/proc/self/net/tcp', 'latin1'),
-    readFile('/proc/self/net/tcp6', 'latin1').catch(() => ''), // IPv6 may be off
+    readFile(`/proc/self/net/${kind}`, 'latin1'),
+    readFile(`/proc/self/net/${kind}6`, 'latin1').catch(() => ''), // IPv6 may be off
   ]);
-  return tables.flatMap((table) => parseListeners(table, host));
+  return tables.flatMap((table) => parseListeners(table, host, state));
 }
 
 /**
- * The sockets in state LISTEN (0A) in a /proc/net/tcp or tcp6 table (proc(5)) whose address is `host` or a wildcard.
+ * The sockets in a table of /proc/net (proc(5)) that are in this state, by default LISTEN, and whose address is `host` or a
+ * wildcard.
  * @param host 127.x.y.z, ::1 or localhost
  */
-export function parseListeners(table: string, host: string): Listener[] {
+export function parseListeners(table: string, host: string, wanted: string = LISTEN): Listener[] {
   const addresses = kernelAddresses(host);
   return table
     .split('\n')
     .slice(1)
     .flatMap((line) => {
       const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
-      if (local === undefined || inode === undefined || state !== '0A') return [];
+      if (local === undefined || inode === undefined || state !== wanted) return [];
       const [address, port] = local.split(':');
       if (address === undefined || port === undefined) return [];
       return addresses.includes(address) ? [{ port: Number.parseInt(port, 16), inode }] : [];
@@ -70,6 +93,17 @@ function kernelAddresses(host: string): string[] {
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}
+
+async function isTaken({ host, port }: ProcessAddress): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    socket.once('error', (error) => {
+      socket.close();
+      resolve(systemErrorCode(error) === 'EADDRINUSE');
+    });
+    socket.bind({ address: host, port, exclusive: true }, () => socket.close(() => resolve(false)));
+  });
 }
 
 async function accepts(address: ProcessAddress): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InterceptorError } from '../../src/errors.ts';
-import { isListening, readListeners } from './listening.ts';
+import { isBound, isListening, readListeners } from './listening.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from './state-files.ts';
 
 /**
@@ -10,9 +10,17 @@ import { isAlive, readSessionRecords, type SessionRecord } from './state-files.t
  * @param hosts the addresses that callers would be handed to
  * @throws InterceptorError USAGE_BAD_PORT
  */
-export async function requireFreePort(port: number, hosts: readonly string[]): Promise<void> {
+export async function requireFreePort(
+  port: number,
+  hosts: readonly string[],
+  protocol: 'tcp' | 'udp' = 'tcp',
+): Promise<void> {
   for (const host of hosts) {
-    if (!(await isListening({ host, port }))) continue;
+    if (!(await (protocol === 'udp' ? isBound : isListening)({ host, port }))) continue;
+    if (protocol === 'udp')
+      throw new InterceptorError('USAGE_BAD_PORT', `UDP port ${port} on this laptop is in use already`, {
+        hint: 'end what has it, or choose another --port, or leave out the command to give the traffic to that process',
+      });
     const session = await sessionOfPort(port);
     if (session !== undefined) {
       const { target, namespace, pid } = session;

@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import { closeAfterFailedReset } from '../../src/net/failed-reset.ts';
-import type { InnerPorts } from '../network/types.ts';
+import { openLaptopFlow } from '../network/egress/udp-flows.ts';
+import type { InnerPorts, UdpFlow } from '../network/types.ts';
 import { type Dial, type DialOptions, dialAddress } from './dial.ts';
-import { isListening } from './listening.ts';
+import { isBound, isListening } from './listening.ts';
 import { requireFreePort } from './port-in-use.ts';
 
 /** Programs that listen on "localhost" get ::1 alone on many systems. */
@@ -14,6 +15,7 @@ const LOOPBACK_HOSTS = ['127.0.0.1', '::1'];
  */
 export class ProcessPlace {
   readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
   readonly #hosts: readonly string[];
   readonly #isNamed: boolean;
   #inner: InnerPorts | undefined;
@@ -21,7 +23,12 @@ export class ProcessPlace {
   #stranger = false;
 
   /** @param to `--to`: another host, and perhaps another port */
-  constructor(localPort: number, to: { readonly host: string; readonly port: number | undefined } | undefined) {
+  constructor(
+    localPort: number,
+    to: { readonly host: string; readonly port: number | undefined } | undefined,
+    protocol: 'tcp' | 'udp' = 'tcp',
+  ) {
+    this.protocol = protocol;
     this.port = to?.port ?? localPort;
     this.#hosts = to === undefined || to.host === 'localhost' ? LOOPBACK_HOSTS : [to.host];
     this.#isNamed = to !== undefined;
@@ -32,9 +39,10 @@ export class ProcessPlace {
     return this.#hosts[0] ?? '127.0.0.1';
   }
 
-  /** `127.0.0.1:3000`, for people and events. */
+  /** `127.0.0.1:3000`, or `127.0.0.1:53/udp`, for people and events. */
   get text(): string {
-    return this.host.includes(':') ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`;
+    const address = this.host.includes(':') ? `[${this.host}]:${this.port}` : `${this.host}:${this.port}`;
+    return this.protocol === 'udp' ? `${address}/udp` : address;
   }
 
   /**
@@ -42,7 +50,7 @@ export class ProcessPlace {
    * @throws InterceptorError USAGE_BAD_PORT
    */
   async requireFree(): Promise<void> {
-    if (!this.#isNamed) await requireFreePort(this.port, this.#hosts);
+    if (!this.#isNamed) await requireFreePort(this.port, this.#hosts, this.protocol);
   }
 
   /**
@@ -58,7 +66,7 @@ export class ProcessPlace {
 
   /** Whether the process listens now. */
   async isListening(): Promise<boolean> {
-    const inside = this.#inner?.listensOn(this.port) === true;
+    const inside = this.#listensInside;
     if (inside && !this.#stranger) return true;
     const outside = await this.#listensOutside();
     if (!outside) this.#stranger = false;
@@ -66,7 +74,7 @@ export class ProcessPlace {
   }
 
   readonly dial: Dial = async (options) => {
-    const inside = this.#inner?.listensOn(this.port) === true;
+    const inside = this.#listensInside;
     try {
       return inside ? await this.#dialInside(options) : await this.#dialOutside(options);
     } catch (error) {
@@ -75,6 +83,21 @@ export class ProcessPlace {
       return inside ? await this.#dialOutside(options) : await this.#dialInside(options); // what we know may be a moment old
     }
   };
+
+  /**
+   * A peer of the process's UDP socket.
+   * @throws Error ECONNREFUSED, EMFILE
+   */
+  async openFlow(): Promise<UdpFlow> {
+    if (this.#inner !== undefined && this.#listensInside) return this.#inner.openUdp(this.port);
+    const bound = this.#stranger ? undefined : await this.#hostOutside();
+    if (bound === undefined) throw refused();
+    return openLaptopFlow(bound, this.port);
+  }
+
+  get #listensInside(): boolean {
+    return this.#inner?.listensOn(this.port, this.protocol) === true;
+  }
 
   async #dialInside({ halfOpen, signal }: DialOptions): Promise<Socket> {
     if (this.#inner === undefined) throw refused();
@@ -103,13 +126,18 @@ export class ProcessPlace {
   }
 
   async #listensOutside(): Promise<boolean> {
-    for (const host of this.#outsideHosts) if (await isListening({ host, port: this.port })) return true;
-    return false;
+    return (await this.#hostOutside()) !== undefined;
+  }
+
+  async #hostOutside(): Promise<string | undefined> {
+    const listens = this.protocol === 'udp' ? isBound : isListening;
+    for (const host of this.#outsideHosts) if (await listens({ host, port: this.port })) return host;
+    return undefined;
   }
 
   /** Without our own mirrors: one that outlives its listener for a moment would take a connection and reset it. */
   get #outsideHosts(): readonly string[] {
-    return this.#hosts.filter((host) => this.#inner?.mirrors(host, this.port) !== true);
+    return this.#hosts.filter((host) => this.#inner?.mirrors(host, this.port, this.protocol) !== true);
   }
 }
 

@@ -5,6 +5,9 @@ import type { PortChoice } from '../kube/ports.ts';
 import type { InnerPorts } from '../network/types.ts';
 import type { PortReport, Report } from '../ui/events.ts';
 import { pause } from './backoff.ts';
+import { CopiesToProcess } from './copies-to-process.ts';
+import { DatagramsToProcess } from './datagrams-to-process.ts';
+import { speaksHttp2 } from './http-preface.ts';
 import { HttpProxy } from './http-proxy.ts';
 import { ProcessPlace } from './process-place.ts';
 import type { PortStatus } from './status.ts';
@@ -19,6 +22,8 @@ export interface ProcessPortOptions {
   /** `--to`: another host, and perhaps another port, than 127.0.0.1 and the local port. */
   readonly to: { readonly host: string; readonly port: number | undefined } | undefined;
   readonly http: boolean;
+  /** Copies only: the process's answers are dropped, and nobody waits for it. */
+  readonly mirror: boolean;
   readonly report: Report;
   readonly log: Log;
   /** How long callers wait for a process that has gone. */
@@ -29,12 +34,20 @@ export interface ProcessPortOptions {
   readonly setRoute: (port: AppPort, to: RouteTo) => Promise<void>;
 }
 
+/** What takes the callers' streams of a port. */
+interface Taker {
+  readonly openConnections: number;
+  take(stream: MuxStream): void;
+  drain(deadlineMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
 /** One intercepted port on the laptop: where its streams go, and whether anything listens there. */
 export class ProcessPort {
   readonly choice: PortChoice;
   readonly #options: ProcessPortOptions;
   readonly #place: ProcessPlace;
-  readonly #bytes: ToProcess;
+  readonly #taker: Taker;
   readonly #http: HttpProxy | undefined;
   #routedTo: RouteTo = 'app';
   #listening = false;
@@ -45,14 +58,10 @@ export class ProcessPort {
   constructor(options: ProcessPortOptions) {
     this.#options = options;
     this.choice = options.choice;
-    this.#place = new ProcessPlace(options.choice.localPort, options.to);
-    this.#bytes = new ToProcess({
-      dial: this.#place.dial,
-      log: options.log,
-      waitsUntilMs: (cameMs) => (this.#listening ? (this.#awaySinceMs ?? cameMs) + options.holdMs : cameMs),
-      onAway: () => this.#wake?.(),
-    });
-    this.#http = options.http ? this.#createHttpProxy() : undefined;
+    const { choice, http, to } = options;
+    this.#place = new ProcessPlace(choice.localPort, to, choice.protocol);
+    this.#taker = this.#createTaker();
+    this.#http = http ? this.#createHttpProxy() : undefined;
   }
 
   /** `127.0.0.1:3000`, for people and events. */
@@ -61,22 +70,36 @@ export class ProcessPort {
   }
 
   get describe(): PortReport {
-    const { servicePort, servicePortName, appPort } = this.choice;
-    return { local: this.address, servicePort, servicePortName, appPort };
+    const { service, servicePort, servicePortName, appPort, protocol } = this.choice;
+    const ofService = service === undefined ? {} : { service };
+    return { local: this.address, ...ofService, servicePort, servicePortName, appPort, protocol };
+  }
+
+  get key(): AppPort {
+    const { appPort, protocol } = this.choice;
+    return { appPort, protocol };
   }
 
   get status(): PortStatus {
-    const openConnections = this.#bytes.openConnections + (this.#http?.openConnections ?? 0);
+    const openConnections = this.#taker.openConnections + (this.#http?.openConnections ?? 0);
     return { ...this.describe, routedTo: this.#routedTo, listening: this.#listening, openConnections };
   }
 
   /** Takes a caller's stream from an agent. */
   take(stream: MuxStream): void {
-    if (this.#http === undefined || !this.#listening) this.#bytes.take(stream);
+    if (this.#http === undefined || !this.#listening) this.#taker.take(stream);
     else {
       stream.accept();
-      this.#http.handle(stream);
+      void this.#takeHttp(stream, this.#http);
     }
+  }
+
+  /** HTTP/2 in clear text goes to the process as bytes. */
+  async #takeHttp(stream: MuxStream, http: HttpProxy): Promise<void> {
+    const isHttp2 = await speaksHttp2(stream);
+    if (isHttp2) this.#taker.take(stream);
+    else if (stream.readableEnded) stream.end();
+    else http.handle(stream);
   }
 
   /** Whether anything listens now. */
@@ -136,11 +159,11 @@ export class ProcessPort {
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    await this.#bytes.drain(deadlineMs);
+    await this.#taker.drain(deadlineMs);
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#bytes.close(), this.#http?.close()]);
+    await Promise.all([this.#taker.close(), this.#http?.close()]);
   }
 
   /** Resolves when nothing has listened for as long as callers are held. */
@@ -154,8 +177,8 @@ export class ProcessPort {
       } else {
         const known = this.#awaySinceMs !== undefined;
         this.#awaySinceMs ??= Date.now();
-        if (!known && !signal.aborted) await this.#route('held');
-        if (Date.now() - this.#awaySinceMs >= this.#options.holdMs) break;
+        if (!known && !signal.aborted && this.#holds) await this.#route('held');
+        if (!this.#holds || Date.now() - this.#awaySinceMs >= this.#options.holdMs) break;
       }
     }
   }
@@ -171,7 +194,25 @@ export class ProcessPort {
 
   async #route(to: RouteTo): Promise<void> {
     this.#routedTo = to;
-    await this.#options.setRoute({ appPort: this.choice.appPort, protocol: 'tcp' }, to);
+    await this.#options.setRoute(this.key, to);
+  }
+
+  /** Nobody waits for a copy, and a datagram that is late is worth nothing. */
+  get #holds(): boolean {
+    return !this.#options.mirror && this.choice.protocol === 'tcp';
+  }
+
+  #createTaker(): Taker {
+    const { choice, mirror, holdMs, log } = this.#options;
+    const place = this.#place;
+    const onAway = (): void => this.#wake?.();
+    if (choice.protocol === 'udp') return new DatagramsToProcess({ open: () => place.openFlow(), log, onAway });
+    if (mirror) return new CopiesToProcess({ dial: place.dial, onAway });
+    const waitsUntilMs = (cameMs: number): number => {
+      if (!this.#listening) return cameMs;
+      return (this.#awaySinceMs ?? cameMs) + holdMs;
+    };
+    return new ToProcess({ dial: place.dial, log, waitsUntilMs, onAway });
   }
 
   #createHttpProxy(): HttpProxy {

@@ -96,8 +96,14 @@ async function makeRecord(
     target: origin.target,
     workloadKind: host.ref.kind,
     workloadName: host.ref.name,
-    service: traffic?.service,
-    ports: (traffic?.ports ?? []).map((port) => port.describe),
+    service: traffic?.describe.service,
+    services: (traffic?.services ?? []).map(({ metadata, spec }) => ({
+      name: metadata.name,
+      addresses: spec.clusterIP === undefined || spec.clusterIP === 'None' ? [] : [spec.clusterIP],
+    })),
+    ports: traffic?.describe.ports ?? [],
+    filter: traffic?.sharing.filter,
+    mirror: traffic?.sharing.mirror === true,
     socket: await controlSocketPath(identity.sessionId),
     envFile,
   };

@@ -3,7 +3,6 @@ import type { AgentStatus } from '../../src/protocol/control.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { workloadText } from '../kube/objects.ts';
-import type { PortReport } from '../ui/events.ts';
 import { Agents } from './agents.ts';
 import { atMost } from './backoff.ts';
 import type { TunnelOption } from './carriers.ts';
@@ -130,12 +129,13 @@ export class Session {
       event: 'ready',
       namespace: host.ref.namespace,
       workload: workloadText(host.ref),
-      service: traffic?.service,
-      ports: (traffic?.ports ?? []).map((port): PortReport => port.describe),
+      ...(traffic?.describe ?? { service: undefined, ports: [] }),
       pods: agents.tunnels.length,
       files: this.#process.hasFiles,
       elapsedMs: Math.round(performance.now() - startedAt),
     });
+    const personal = traffic?.personal;
+    if (personal !== undefined) report(personal);
   }
 
   /** Once rolled out, every agent runs: one that stays out of reach is a fault of the way to it. */

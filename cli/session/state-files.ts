@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Filter } from '../../src/http/filter.ts';
 import { isRecord } from '../../src/protocol/control.ts';
 import type { PortReport } from '../ui/events.ts';
 
@@ -19,7 +20,12 @@ export interface SessionRecord {
   readonly workloadKind: string;
   readonly workloadName: string;
   readonly service: string | undefined;
+  /** The Services whose callers the session takes, with their cluster addresses. */
+  readonly services: readonly { readonly name: string; readonly addresses: readonly string[] }[];
   readonly ports: readonly PortReport[];
+  /** Undefined: everything on the ports. */
+  readonly filter: Filter | undefined;
+  readonly mirror: boolean;
   readonly socket: string;
   /** Absolute path of --env-file. */
   readonly envFile: string | undefined;

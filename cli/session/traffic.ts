@@ -3,14 +3,17 @@ import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
 import type { AppPort, Intercept, RouteTo } from '../../src/protocol/control.ts';
 import { TaskGroup } from '../../src/task-group.ts';
+import { personalHints } from '../commands/filter-options.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { Service } from '../kube/objects.ts';
-import type { Report } from '../ui/events.ts';
+import { isHeadless, type Service } from '../kube/objects.ts';
+import type { InstallMode } from '../kube/record.ts';
+import type { Report, SessionEvent, Taken } from '../ui/events.ts';
 import type { Agents } from './agents.ts';
 import { atMost } from './backoff.ts';
 import { untilOnlyAgents } from './endpoints.ts';
 import type { ProcessPort } from './process-port.ts';
 import { proveThroughService } from './proof.ts';
+import { serviceUrl } from './service-url.ts';
 import type { WorkloadHost } from './workload-host.ts';
 
 /** Agents that do not answer must not hold up the end; they notice the lost tunnel by themselves. */
@@ -26,7 +29,9 @@ export type Sharing = Pick<Intercept, 'filter' | 'mirror' | 'fallback' | 'mark' 
 export interface TrafficOptions {
   readonly client: KubeClient;
   readonly host: WorkloadHost;
-  readonly service: Service;
+  /** The Services whose callers are meant; none where ports of the pod are taken, or none at all. */
+  readonly services: readonly Service[];
+  readonly mode: InstallMode['kind'];
   readonly sharing: Sharing;
   readonly takeOver: boolean;
   /** How long callers wait for a process that has gone. */
@@ -51,13 +56,43 @@ export class Traffic {
     this.ports = options.ports(async (port, to) => await this.#agents?.setRoute(port, to));
   }
 
-  get service(): string {
-    return this.#options.service.metadata.name;
+  get services(): readonly Service[] {
+    return this.#options.services;
+  }
+
+  get sharing(): Sharing {
+    return this.#options.sharing;
+  }
+
+  /** What is taken, for people and events. */
+  get describe(): Taken {
+    const { mode, sharing } = this.#options;
+    const services = this.#options.services.map(({ metadata }) => metadata.name);
+    return {
+      service: services[0],
+      ...(services.length > 1 ? { services } : {}),
+      ports: this.ports.map((port) => port.describe),
+      ...(mode === 'sidecar' ? {} : { mode }),
+      ...(sharing.mirror ? { mirror: true } : {}),
+      ...(sharing.filter === undefined ? {} : { filter: sharing.filter }),
+    };
+  }
+
+  /** How to send requests that are taken, where that is by a personal key. */
+  get personal(): SessionEvent | undefined {
+    const { sharing, services, host } = this.#options;
+    const port = this.ports.find(({ choice }) => choice.service !== undefined);
+    const service = services.find(({ metadata }) => metadata.name === port?.choice.service);
+    if (sharing.filter === undefined || port === undefined || service === undefined) return undefined;
+    const scheme = sharing.tls === undefined ? 'http' : 'https';
+    const url = serviceUrl(service, host.ref.namespace, port.choice.servicePort, scheme);
+    const hints = personalHints(sharing.filter, url);
+    return hints === undefined ? undefined : { event: 'personal', ...hints };
   }
 
   /** What is to be claimed. */
   get intercepts(): Omit<Intercept, 'to'>[] {
-    return this.ports.map(({ choice: { appPort } }) => ({ ...this.#options.sharing, appPort, protocol: 'tcp' }));
+    return this.ports.map(({ key }) => ({ ...this.#options.sharing, ...key }));
   }
 
   get takesOver(): boolean {
@@ -69,8 +104,9 @@ export class Traffic {
   }
 
   /** Takes a caller's stream from an agent. */
-  take(stream: MuxStream, { port: appPort }: OpenInfo): void {
-    const port = this.ports.find(({ choice }) => choice.appPort === appPort);
+  take(stream: MuxStream, { kind, port: appPort }: OpenInfo): void {
+    const protocol = kind === 'incoming' ? 'tcp' : 'udp';
+    const port = this.ports.find(({ key }) => key.appPort === appPort && key.protocol === protocol);
     if (port === undefined) stream.refuse('refused');
     else port.take(stream);
   }
@@ -96,17 +132,21 @@ export class Traffic {
   async start(agents: Agents, signal: AbortSignal, onWait: (what: string) => void): Promise<void> {
     const { client, host, report } = this.#options;
     this.#agents = agents;
-    const service = (await host.retarget(signal)) ?? this.#options.service;
+    if (this.ports.length === 0) return;
+    const services: Service[] = [];
+    for (const service of this.#options.services)
+      services.push((await host.retarget(service.metadata.name, signal)) ?? service);
     const carriers = (): string[] => agents.tunnels.map(({ pod }) => pod);
-    const strangers = await untilOnlyAgents(client, host.ref.namespace, this.service, carriers, signal);
-    if (strangers.length > 0) {
-      const message = `the Service still leads to pods without the agent: ${strangers.join(', ')}`;
+    for (const { metadata } of services) {
+      const strangers = await untilOnlyAgents(client, host.ref.namespace, metadata.name, carriers, signal);
+      if (strangers.length === 0) continue;
+      const message = `service/${metadata.name} still leads to pods without the agent: ${strangers.join(', ')}`;
       report({ event: 'warning', message });
     }
     onWait(`a process on ${this.ports.map((port) => port.address).join(', ')}`);
     await this.#move(signal);
     onWait('a request through the Service');
-    await this.#prove(agents, service, signal);
+    await this.#prove(agents, services, signal);
   }
 
   /** New connections go to the app from now on. */
@@ -162,17 +202,20 @@ export class Traffic {
     return { expired, cancel };
   }
 
-  async #prove(agents: Agents, service: Service, signal: AbortSignal): Promise<void> {
+  /** A port that is taken without a Service, or that no TCP connection reaches, has nothing to be proved by. */
+  async #prove(agents: Agents, services: readonly Service[], signal: AbortSignal): Promise<void> {
     const { report } = this.#options;
     for (const { choice } of this.ports) {
+      const service = services.find(({ metadata }) => metadata.name === choice.service);
+      if (service === undefined || isHeadless(service) || choice.protocol !== 'tcp') continue;
       const proof = await proveThroughService(agents.tunnels, service, choice, signal);
       if (signal.aborted) throw signal.reason;
-      if (proof.proved) report({ event: 'proved', servicePort: choice.servicePort, from: proof.from, pod: proof.pod });
-      else
-        report({
-          event: 'warning',
-          message: `port ${choice.servicePort} could not be proved through the Service: ${proof.reason}`,
-        });
+      const { servicePort } = choice;
+      if (proof.proved) report({ event: 'proved', servicePort, from: proof.from, pod: proof.pod });
+      else {
+        const message = `port ${servicePort} could not be proved through the Service: ${proof.reason}`;
+        report({ event: 'warning', message });
+      }
     }
   }
 }

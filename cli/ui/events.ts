@@ -1,11 +1,30 @@
 import type { ErrorCode } from '../../src/errors.ts';
+import type { Filter } from '../../src/http/filter.ts';
 
 /** One `--port` of a session as users see it. */
 export interface PortReport {
   readonly local: string;
+  /** Absent: a port of the pod that is taken without a Service. */
+  readonly service?: string;
   readonly servicePort: number | undefined;
   readonly servicePortName: string | undefined;
   readonly appPort: number;
+  readonly protocol: 'tcp' | 'udp';
+}
+
+/** What a session takes. */
+export interface Taken {
+  /** The first of `services`; undefined: no Service leads to what is taken. */
+  readonly service: string | undefined;
+  /** Where there are several. */
+  readonly services?: readonly string[];
+  readonly ports: readonly PortReport[];
+  /** How callers come to the agent, where it does not stand beside the app. */
+  readonly mode?: 'replace' | 'redirect';
+  /** Copies only. */
+  readonly mirror?: boolean;
+  /** Absent: everything on the ports. */
+  readonly filter?: Filter;
 }
 
 /**
@@ -13,14 +32,12 @@ export interface PortReport {
  * fields are a contract for scripts.
  */
 export type SessionEvent =
-  | {
+  | ({
       readonly event: 'found';
       readonly namespace: string;
       readonly workload: string;
-      readonly service: string | undefined;
-      readonly ports: readonly PortReport[];
       readonly pods: number;
-    }
+    } & Taken)
   | { readonly event: 'warning'; readonly message: string }
   /** --dry-run: what would be changed. */
   | { readonly event: 'plan'; readonly diff: string }
@@ -68,16 +85,24 @@ export type SessionEvent =
   | { readonly event: 'listening'; readonly address: string }
   | { readonly event: 'not-listening'; readonly address: string }
   | { readonly event: 'proved'; readonly servicePort: number; readonly from: number; readonly pod: string }
-  | {
+  | ({
       readonly event: 'ready';
       readonly namespace: string;
       readonly workload: string;
-      readonly service: string | undefined;
-      readonly ports: readonly PortReport[];
       readonly pods: number;
       /** The command has copies of the pod's files. */
       readonly files?: boolean;
       readonly elapsedMs: number;
+    } & Taken)
+  /** --personal: how to send requests that the session takes. */
+  | {
+      readonly event: 'personal';
+      /** A request field that carries the key: `baggage: intercept=ann`. */
+      readonly field: string;
+      /** A command to try it with. */
+      readonly curl: string;
+      /** For a browser's console. */
+      readonly cookie: string;
     }
   | {
       readonly event: 'request';

@@ -1,4 +1,5 @@
-import type { PortReport, Report, SessionEvent } from './events.ts';
+import { filterText } from '../commands/filter-options.ts';
+import type { PortReport, Report, SessionEvent, Taken } from './events.ts';
 import { clearPassingLine, type Out, showPassingLine } from './passing-line.ts';
 
 export interface ReporterOptions {
@@ -41,7 +42,7 @@ export function createReporter(options: ReporterOptions): Report {
     if (event.event === 'ready') seen.ready = true;
     if (event.event === 'network') seen.inside = event.mode !== 'none';
     if (event.event === 'leaving') seen.leaving = true;
-    if (event.event === 'found') seen.takesTraffic = event.service !== undefined;
+    if (event.event === 'found') seen.takesTraffic = event.ports.length > 0;
     if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
     const sign = terminal ? paint(line.colour, line.sign) : line.sign;
@@ -119,8 +120,11 @@ const wait = (text: string): Line => ({ sign: '…', colour: 36, text, passing: 
 export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line | undefined {
   switch (event.event) {
     case 'found': {
-      const via = event.service === undefined ? '' : ` behind service/${event.service}`;
-      return tick(`found ${event.workload}${via} in ${event.namespace}, ${plural(event.pods, 'pod')}`);
+      const names = event.services ?? (event.service === undefined ? [] : [event.service]);
+      const via = names.length === 0 ? '' : ` behind ${names.map((name) => `service/${name}`).join(', ')}`;
+      return tick(
+        `found ${event.workload}${via} in ${event.namespace}, ${plural(event.pods, 'pod')}${takenText(event)}`,
+      );
     }
     case 'warning':
       return note(event.message);
@@ -166,13 +170,11 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return note(`nothing listens on ${event.address}: the app answers until something does`);
     case 'proved':
       return tick(`proved: port ${event.servicePort} through the Service, from ${plural(event.from, 'pod')}`);
-    case 'ready': {
-      const name = event.service === undefined ? event.workload : `service/${event.service}`;
-      const routes = event.ports.map(describePort).join(', ');
-      if (event.service === undefined && event.ports.length === 0) return describeInside(event, seen);
-      const time = `${(event.elapsedMs / 1000).toFixed(1)} s`;
-      const end = seen.background === undefined ? 'Ctrl-C ends it' : inBackground(seen.background);
-      return tick(`ready in ${time}: ${name} ${routes} (${end})`);
+    case 'ready':
+      return describeReady(event, seen);
+    case 'personal': {
+      const lines = [`try it: ${event.curl}`, `in a browser's console: ${event.cookie}`, `any client: ${event.field}`];
+      return { sign: '→', colour: 36, text: lines.join('\n  '), passing: false };
     }
     case 'request':
       return {
@@ -221,6 +223,27 @@ function describeNetwork({ mode, reason, proxy, system, variables }: EventOf<'ne
   return tick(`inside the cluster's network (${mode})`);
 }
 
+function describeReady(event: EventOf<'ready'>, seen: Seen): Line {
+  const { workload, service, services, ports, elapsedMs, mode } = event;
+  const end = seen.background === undefined ? 'Ctrl-C ends it' : inBackground(seen.background);
+  const time = `${(elapsedMs / 1000).toFixed(1)} s`;
+  if (ports.length === 0 && mode === 'replace')
+    return tick(`ready in ${time}: this laptop is in the place of ${workload}, which has no port (${end})`);
+  if (ports.length === 0) return describeInside(event, seen);
+  const several = services !== undefined;
+  const name = service === undefined ? workload : several ? workload : `service/${service}`;
+  const routes = ports.map((port) => describePort(port, several)).join(', ');
+  return tick(`ready in ${time}: ${name} ${routes}${takenText(event)} (${end})`);
+}
+
+/** What is taken where that is not everything that comes for the ports. */
+function takenText({ filter, mirror, mode }: Taken): string {
+  const what = filter === undefined ? '' : filterText(filter);
+  if (mirror === true) return what === '' ? ', a copy of everything' : `, a copy of what has ${what}`;
+  if (mode === 'replace') return ', in place of the app';
+  return what === '' ? '' : `, only what has ${what}`;
+}
+
 /** The ready line of a session that takes no traffic. */
 function describeInside({ workload, files, elapsedMs }: EventOf<'ready'>, { background, inside }: Seen): Line {
   const end = background === undefined ? 'Ctrl-C ends it' : inBackground(background);
@@ -229,9 +252,10 @@ function describeInside({ workload, files, elapsedMs }: EventOf<'ready'>, { back
   return tick(`ready in ${(elapsedMs / 1000).toFixed(1)} s: ${where} (${end})`);
 }
 
-export function describePort(port: PortReport): string {
-  const from = port.servicePort === undefined ? `port ${port.appPort}` : `:${port.servicePort}`;
-  return `${from} → ${port.local}`;
+/** `:80 → 127.0.0.1:3000`. @param withService where the ports are of several Services */
+export function describePort(port: PortReport, withService = false): string {
+  if (port.service === undefined) return `port ${port.appPort} → ${port.local}`;
+  return `${withService ? port.service : ''}:${port.servicePort} → ${port.local}`;
 }
 
 function inBackground({ pid, target }: Background, meanwhile = ''): string {

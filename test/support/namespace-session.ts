@@ -108,6 +108,12 @@ export class NamespaceSession {
     return told;
   }
 
+  /** What a peer of the command's UDP socket hears that says `ping` there. */
+  async askUdp(port: number): Promise<object> {
+    const { id: _, ...told } = await this.call({ udp: port });
+    return told;
+  }
+
   async call(call: object): Promise<Line> {
     const id = this.#nextId++;
     this.child.stdin?.write(`${JSON.stringify({ id, ...call })}\n`);

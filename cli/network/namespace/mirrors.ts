@@ -54,8 +54,8 @@ export class Mirrors {
   readonly #options: MirrorOptions;
   readonly #mirrors = new Map<string, Mirror>();
   readonly #taken = new Set<string>();
-  /** TCP ports, and an address inside at which each is reached. */
-  #listening: ReadonlyMap<number, string> = new Map();
+  /** `tcp 80`, and an address inside at which it is reached. */
+  #listening: ReadonlyMap<string, string> = new Map();
   readonly #connections = new AbortGroup();
   #timer: NodeJS.Timeout | undefined;
   #quietPolls = 0;
@@ -66,17 +66,17 @@ export class Mirrors {
     this.#next();
   }
 
-  /** Whether a TCP connection to this address of the laptop would come back to us. */
-  has(address: string, port: number): boolean {
-    return this.#mirrors.has(`tcp ${address} ${port}`);
+  /** Whether what is sent to this address of the laptop would come back to us. */
+  has(address: string, port: number, protocol: ListeningSocket['kind'] = 'tcp'): boolean {
+    return this.#mirrors.has(`${protocol} ${address} ${port}`);
   }
 
   /**
-   * Whether the command listens on a TCP port, mirrored or not; at most QUIET_POLL_MS old.
+   * Whether the command listens on a port, mirrored or not; at most QUIET_POLL_MS old.
    * @returns the address inside to reach it at
    */
-  listensOn(port: number): string | undefined {
-    return this.#listening.get(port);
+  listensOn(port: number, protocol: ListeningSocket['kind'] = 'tcp'): string | undefined {
+    return this.#listening.get(`${protocol} ${port}`);
   }
 
   /** An answer to a datagram that came through a mirror; false when it is none. */
@@ -114,14 +114,16 @@ export class Mirrors {
 
   async #compare(): Promise<boolean> {
     const wanted = new Map<string, Wanted>();
-    const listening = new Map<number, string>();
+    const listening = new Map<string, string>();
     for (const socket of await this.#read()) {
       const { kind, port } = socket;
+      // An unbound client's UDP socket looks like a server's; its port is an ephemeral one.
+      const isMirrored = kind === 'tcp' || port < FIRST_EPHEMERAL_PORT;
       for (const [index, addresses] of mirrorAddresses(socket, this.#options.ownAddress).entries()) {
         const key = `${kind} ${addresses.outside} ${port}`;
-        if (!wanted.has(key)) wanted.set(key, { ...addresses, kind, port, second: index > 0 });
-        if (kind === 'tcp' && LOOPBACK.has(addresses.outside) && !listening.has(port))
-          listening.set(port, addresses.inside);
+        if (isMirrored && !wanted.has(key)) wanted.set(key, { ...addresses, kind, port, second: index > 0 });
+        const known = listening.has(`${kind} ${port}`);
+        if (LOOPBACK.has(addresses.outside) && !known) listening.set(`${kind} ${port}`, addresses.inside);
       }
     }
     this.#listening = listening;
@@ -147,11 +149,10 @@ export class Mirrors {
       readFile(`${folder}/udp`, 'latin1'),
       readFile(`${folder}/udp6`, 'latin1').catch(() => ''),
     ]);
-    // An unbound client's UDP socket looks like a server's; its port is an ephemeral one.
-    const datagrams = [...parseListeningSockets(udp, 'udp'), ...parseListeningSockets(udp6, 'udp')];
     return [
       ...(tcp ?? (await readTcpListeners(folder))),
-      ...datagrams.filter(({ port }) => port < FIRST_EPHEMERAL_PORT),
+      ...parseListeningSockets(udp, 'udp'),
+      ...parseListeningSockets(udp6, 'udp'),
     ];
   }
 

@@ -7,6 +7,7 @@ import type { Egress, InnerPorts, Inside, Resolver } from '../types.ts';
 import { Datagrams } from './datagrams.ts';
 import { Gate } from './gate.ts';
 import { Helper, insideFolder } from './helper.ts';
+import { InnerFlows } from './inner-flows.ts';
 import { endLeftovers } from './leftovers.ts';
 import { Mirrors } from './mirrors.ts';
 import { namespaceReason } from './probe.ts';
@@ -49,13 +50,15 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
     throw new Error(`${programs.missing} is not installed; package ${PACKAGES[programs.missing]}`);
   const { mounts, warnings } = harmlessMounts(options.mounts ?? [], [process.cwd(), homedir()]);
   const helper = await startHelper(programs, await helperTask(programs, resolver, mounts));
+  const inject = (flow: readonly string[], datagram: Buffer): void => helper.send(['udp', ...flow], datagram, true);
+  const innerFlows = new InnerFlows(inject);
   const mirrors = new Mirrors({
     pid: helper.pid,
     ownAddress: OWN_ADDRESS,
     log,
     listeners: () => helper.listeners(),
     connect: (address, port) => connectInside(helper, address, port),
-    inject: (flow, datagram) => helper.send(['udp', ...flow], datagram, true),
+    inject,
     onTaken: (address, port, code) => {
       log.debug('port of the command not mirrored', { address, port, code });
       options.onPortTaken?.(address, port, code);
@@ -79,7 +82,8 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
   for (const acceptor of acceptors) gate.serve(acceptor);
   helper.onFrame = ({ words: [kind, ...flow], payload }) => {
     if (kind === 'syn') gate.onSyn(flow);
-    else if (kind === 'udp' && !mirrors.onDatagram(flow, payload)) datagrams.onDatagram(flow, payload);
+    else if (kind === 'udp' && !innerFlows.onDatagram(flow, payload) && !mirrors.onDatagram(flow, payload))
+      datagrams.onDatagram(flow, payload);
   };
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
@@ -87,6 +91,7 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
     if (left.length > 0) log.info('ended what the command left behind', { pids: left.join(' ') });
     gate.close();
     datagrams.close();
+    innerFlows.close();
     for (const acceptor of acceptors) acceptor.close();
     await Promise.all([mirrors.close(), dns.close(), helper.close()]);
   };
@@ -94,9 +99,14 @@ export async function startNamespace(options: NamespaceOptions): Promise<Namespa
     mode: 'namespace',
     variables: {},
     ports: {
-      listensOn: (port) => mirrors.listensOn(port) !== undefined,
+      listensOn: (port, protocol) => mirrors.listensOn(port, protocol) !== undefined,
       connect: (port) => connectInside(helper, mirrors.listensOn(port) ?? '127.0.0.1', port),
-      mirrors: (address, port) => mirrors.has(address, port),
+      openUdp: (port) => {
+        const address = mirrors.listensOn(port, 'udp');
+        if (address === undefined) throw Object.assign(new Error('nothing is bound'), { code: 'ECONNREFUSED' });
+        return innerFlows.open(address, port);
+      },
+      mirrors: (address, port, protocol) => mirrors.has(address, port, protocol),
     },
     warnings: [...warnings, ...helper.warnings],
     ended: helper.ended,

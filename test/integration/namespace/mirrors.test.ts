@@ -167,3 +167,30 @@ s.on("message", (m, from) => s.send("inside " + m, from.port, from.address)); s.
   assert.equal(answers[0], 'inside ping');
   process.kill(pid, 'SIGKILL');
 });
+
+test('a UDP socket of the command is reached directly, though somebody else has its port on the laptop', async () => {
+  for (const [type, host] of [
+    ['udp4', '0.0.0.0'],
+    ['udp4', '127.0.0.1'],
+    ['udp6', '::'],
+    ['udp6', '::1'],
+  ] as const) {
+    const taken = createSocket('udp4').bind(await freePort(), '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address();
+    assert.deepEqual(await session.askUdp(port), { bound: false, says: '' });
+    const program = `const s = require("dgram").createSocket(${JSON.stringify(type)});
+s.on("message", (m, from) => s.send("inside " + m, from.port, from.address)); s.bind(${port}, ${JSON.stringify(host)})`;
+    const pid = await session.startCommand([process.execPath, '-e', program]);
+    const said = await waitFor(
+      async () => {
+        const told = await session.askUdp(port);
+        return 'bound' in told && told.bound === true ? told : undefined;
+      },
+      { timeoutMs: 10_000, intervalMs: 20, onTimeout: () => new Error(`${host} is not seen`) },
+    );
+    assert.deepEqual(said, { bound: true, says: 'inside ping' });
+    process.kill(pid, 'SIGKILL');
+    taken.close();
+  }
+});

@@ -98,11 +98,20 @@ test('a file that is absent or ours may be named, and is not touched by the chec
 test('the next command removes the environment file of a session that is gone, not that of a live one', async () => {
   const live = join(folder, 'live.env');
   const fields = { startedAtMs: 1, context: 'test', kubeconfig: undefined, server: 'https://x', namespace: 'shop' };
-  const workload = { target: 'web', workloadKind: 'Deployment', workloadName: 'web', service: 'web', ports: [] };
+  const workload = {
+    target: 'web',
+    workloadKind: 'Deployment',
+    workloadName: 'web',
+    service: 'web',
+    services: [],
+    ports: [],
+  };
   const socket = join(folder, 'x.sock');
   const record: SessionRecord = {
     ...fields,
     ...workload,
+    filter: undefined,
+    mirror: false,
     socket,
     sessionId: 'live',
     pid: process.pid,

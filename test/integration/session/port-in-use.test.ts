@@ -68,7 +68,19 @@ async function otherSession(localPort: number): Promise<SessionRecord> {
     workloadKind: 'Deployment',
     workloadName: 'web',
     service: 'web',
-    ports: [{ local: `127.0.0.1:${localPort}`, servicePort: 80, servicePortName: undefined, appPort: 8080 }],
+    services: [{ name: 'web', addresses: ['10.0.0.1'] }],
+    ports: [
+      {
+        local: `127.0.0.1:${localPort}`,
+        service: 'web',
+        servicePort: 80,
+        servicePortName: undefined,
+        appPort: 8080,
+        protocol: 'tcp' as const,
+      },
+    ],
+    filter: undefined,
+    mirror: false,
     socket: join(folder, 'abc.sock'),
     envFile: undefined,
   };

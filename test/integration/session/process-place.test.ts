@@ -45,6 +45,10 @@ class Inner implements InnerPorts {
     return socket;
   }
 
+  openUdp(): never {
+    throw new Error('no UDP here');
+  }
+
   mirrors(address: string): boolean {
     return this.mirrored && address === '127.0.0.1';
   }

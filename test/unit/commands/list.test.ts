@@ -4,9 +4,17 @@ import { claimsOf, heldBy } from '../../../cli/commands/list.ts';
 import type { AgentStatus } from '../../../src/protocol/control.ts';
 
 const ROUTES = [
-  { appPort: 8080, servicePorts: [80], port: 9901 },
-  { appPort: 8081, servicePorts: [81, 82], port: 9902 },
-];
+  { appPort: 8080, protocol: 'tcp', servicePorts: [{ service: 'web', port: 80 }], port: 9901 },
+  {
+    appPort: 8081,
+    protocol: 'tcp',
+    servicePorts: [
+      { service: 'web', port: 81 },
+      { service: 'web', port: 82 },
+    ],
+    port: 9902,
+  },
+] as const;
 
 /** One pod whose ports 8080 and 8081 are claimed by these sessions. */
 function status(pod: string, claims: readonly (string | undefined)[]): AgentStatus {

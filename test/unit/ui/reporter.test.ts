@@ -21,7 +21,16 @@ function collect(
   return { report: createReporter({ form, out, colour: false, ...background }), text: () => text, out };
 }
 
-const PORTS = [{ local: '127.0.0.1:3000', servicePort: 80, servicePortName: undefined, appPort: 8080 }];
+const PORTS = [
+  {
+    local: '127.0.0.1:3000',
+    service: 'web',
+    servicePort: 80,
+    servicePortName: undefined,
+    appPort: 8080,
+    protocol: 'tcp',
+  },
+] as const;
 const READY = {
   event: 'ready',
   namespace: 'shop',
