@@ -77,7 +77,8 @@ export class Agent {
     });
     this.#router = new Router({
       podIp: settings.podIp,
-      laptopFor: (appPort) => this.#sessions.claims.table({ appPort, protocol: 'tcp' }).whole?.carrier,
+      app: settings.config.app,
+      claims: this.#sessions.claims,
       proofs: this.#proofs,
       log,
       ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
@@ -147,15 +148,13 @@ export class Agent {
       this.#draining = true;
       this.#log.info('agent drains', { openConnections: this.#router.openConnections });
       for (const tunnel of this.#sessions.carriers()) tunnel.sendControl({ type: 'event', event: 'draining' });
+      this.#router.drain();
     }
     const router = this.#router;
     const appPorts = [...new Set(this.#routes.map((route) => route.appPort))];
     const source = {
       appPorts,
-      laptopPorts: () =>
-        appPorts.filter(
-          (appPort) => this.#sessions.claims.table({ appPort, protocol: 'tcp' }).whole?.carrier !== undefined,
-        ),
+      laptopPorts: () => this.#sessions.claims.laptopPorts(),
       get openConnections() {
         return router.openConnections;
       },

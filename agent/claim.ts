@@ -1,3 +1,4 @@
+import { type CompiledFilter, compileFilter } from '../src/http/filters/match.ts';
 import type { Intercept, InterceptStatus, RouteTo } from '../src/protocol/control.ts';
 import type { Session, SessionCarrier } from './session.ts';
 
@@ -5,6 +6,7 @@ import type { Session, SessionCarrier } from './session.ts';
 export class Claim<Carrier extends SessionCarrier> {
   readonly session: Session<Carrier>;
   readonly intercept: Omit<Intercept, 'to'>;
+  readonly filter: CompiledFilter | undefined;
   /** Later claims have higher numbers. A claim that is made again keeps its own. */
   readonly order: number;
   readonly #maxHoldMs: number;
@@ -22,6 +24,7 @@ export class Claim<Carrier extends SessionCarrier> {
   ) {
     this.session = session;
     this.intercept = intercept;
+    this.filter = intercept.filter === undefined ? undefined : compileFilter(intercept.filter);
     this.order = before?.order ?? order;
     this.#maxHoldMs = holdMs;
     this.#counts = before === undefined ? { taken: 0, open: 0, dropped: 0, hasBegun: false } : before.#counts;

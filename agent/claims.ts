@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Filter } from '../src/http/filter.ts';
 import type { Log } from '../src/log.ts';
 import type { AppPort, Intercept, InterceptStatus, RouteTo } from '../src/protocol/control.ts';
 import { Claim } from './claim.ts';
+import { PortTable } from './port-table.ts';
 import { RequestFailure } from './request-failure.ts';
 import { type Session, type SessionCarrier, toHolder, who } from './session.ts';
 import { excludes, inTheWay, mayLose } from './take-over.ts';
@@ -15,29 +15,17 @@ export interface ClaimWish {
   readonly holdMs: number;
 }
 
-/** Who has a port now. Made anew with every change, so that it may be kept only for one decision. */
-export interface PortTable<Carrier extends SessionCarrier> {
-  /** Has everything that no filter takes. */
-  readonly whole: Claim<Carrier> | undefined;
-  /** In the order in which they are asked. */
-  readonly filtered: readonly Claim<Carrier>[];
-  readonly mirrors: readonly Claim<Carrier>[];
-  /** Somebody wants single requests: the port's bytes must be read as HTTP. */
-  readonly isHttp: boolean;
-}
-
-const NOBODY = { whole: undefined, filtered: [], mirrors: [], isHttp: false } as const;
-
 /** Who holds what of which port. */
 export class Claims<Carrier extends SessionCarrier> {
   /** By port; a port that nobody holds has no list. */
   readonly #claims = new Map<string, Claim<Carrier>[]>();
   readonly #tables = new Map<string, PortTable<Carrier>>();
+  readonly #nobody = new PortTable<Carrier>([]);
   readonly #ports: readonly AppPort[];
   readonly #log: Log;
   #lastOrder = 0;
-  /** The port's requests are single ones from now on, or no longer. */
-  onHttpChange: (port: AppPort, isHttp: boolean) => void = () => {};
+  /** The port has its first filter. */
+  onHttp: (port: AppPort) => void = () => {};
 
   constructor(ports: readonly AppPort[], log: Log) {
     this.#ports = ports;
@@ -52,13 +40,14 @@ export class Claims<Carrier extends SessionCarrier> {
    */
   check(session: Session<Carrier>, wish: ClaimWish, replaced: readonly Session<Carrier>[]): Session<Carrier>[] {
     const losers = new Set<Session<Carrier>>();
-    for (const wanted of wish.intercepts) {
-      const { appPort, protocol } = wanted;
+    for (const intercept of wish.intercepts) {
+      const { appPort, protocol } = intercept;
+      const wanted = new Claim(session, intercept, 0, 0);
       if (!this.#ports.some((port) => port.appPort === appPort && port.protocol === protocol))
         throw new RequestFailure('TARGET_NOT_FOUND', `the agent has no route for app port ${appPort}/${protocol}`);
-      for (const claim of this.#claims.get(keyOf(wanted)) ?? []) {
+      for (const claim of this.#claims.get(keyOf(intercept)) ?? []) {
         const holder = claim.session;
-        if (holder === session || replaced.includes(holder) || !excludes(wanted, claim.intercept, overlap)) continue;
+        if (holder === session || replaced.includes(holder) || !excludes(wanted, claim)) continue;
         if (!wish.takeOver || !mayLose(holder))
           throw new RequestFailure('TARGET_IN_USE', inTheWay(claim), toHolder(holder), claim.intercept.filter);
         losers.add(holder);
@@ -104,7 +93,15 @@ export class Claims<Carrier extends SessionCarrier> {
 
   /** Who has the port now. */
   table(port: AppPort): PortTable<Carrier> {
-    return this.#tables.get(keyOf(port)) ?? NOBODY;
+    return this.#tables.get(keyOf(port)) ?? this.#nobody;
+  }
+
+  /** Ports of which a laptop answers something now. */
+  laptopPorts(): number[] {
+    const answering = [...this.#claims.values()]
+      .flat()
+      .filter(({ carrier, intercept }) => carrier && !intercept.mirror);
+    return [...new Set(answering.map(({ intercept }) => intercept.appPort))];
   }
 
   status(): InterceptStatus[] {
@@ -137,31 +134,13 @@ export class Claims<Carrier extends SessionCarrier> {
   #changed(): void {
     for (const port of this.#ports) {
       const key = keyOf(port);
-      const before = this.#tables.get(key)?.isHttp === true;
-      const table = tableOf(this.#claims.get(key) ?? []);
-      if (table === undefined) this.#tables.delete(key);
-      else this.#tables.set(key, table);
-      const isHttp = table?.isHttp === true;
-      if (isHttp !== before) this.onHttpChange(port, isHttp);
+      const before = this.table(port);
+      const claims = this.#claims.get(key) ?? [];
+      const table = new PortTable(claims);
+      this.#tables.set(key, table);
+      if (table.isHttp && !before.isHttp) this.onHttp(port);
     }
   }
-}
-
-function tableOf<Carrier extends SessionCarrier>(claims: readonly Claim<Carrier>[]): PortTable<Carrier> | undefined {
-  if (claims.length === 0) return undefined;
-  const mirrors = claims.filter(({ intercept }) => intercept.mirror);
-  const answering = claims.filter(({ intercept }) => !intercept.mirror);
-  const filtered = answering.filter(({ intercept }) => intercept.filter !== undefined);
-  return {
-    whole: answering.find(({ intercept }) => intercept.filter === undefined),
-    filtered,
-    mirrors,
-    isHttp: filtered.length > 0 || mirrors.some(({ intercept }) => intercept.filter !== undefined),
-  };
-}
-
-function overlap(one: Filter, other: Filter): boolean {
-  return one !== other;
 }
 
 function keyOf({ appPort, protocol }: AppPort): string {

@@ -1,26 +1,37 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { Copies, NO_COPIES } from '../src/http/h1/copies.ts';
+import { refusalPage } from '../src/http/h1/page.ts';
+import type { Mirror, Resettable } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
-import { MAX_REPLAY_BYTES, OPEN_TIMEOUT_MS, PROOF_LINGER_MS, PROOF_PEEK_MS } from './limits.ts';
+import { beginsLikeHttp, KeepAlive } from './keep-alive.ts';
+import { OpenDeadline } from './laptop-way.ts';
+import {
+  KEEP_ALIVE_IDLE_MS,
+  LINGER_MS,
+  MAX_REPLAY_BYTES,
+  PROOF_LINGER_MS,
+  PROOF_PEEK_MS,
+  REFUSAL_PEEK_MS,
+} from './limits.ts';
 import type { ProofGate } from './proof.ts';
-
-/** A socket or a MuxStream: half-open, and able to tell its peer of a failure. */
-export interface Resettable extends Duplex {
-  resetAndDestroy(): unknown;
-}
-
-/** A stream to the laptop; `opened` settles once the session has connected it to the process, or will not. */
-export interface LaptopStream extends Resettable {
-  readonly opened: Promise<void>;
-}
+import { callerHost, type LaptopStream, reset } from './sides.ts';
 
 /** What one connection needs to know of its route. */
 export interface ConnectionRoute {
   /** A new stream to the laptop when it is to answer, else undefined. Never throws. */
   openLaptop(callerHost: string): LaptopStream | undefined;
+  /** How long the laptop may take to say OPENED; may change meanwhile. */
+  maxWaitMs(): number;
+  /** It has said so. @returns to be called when the connection is over */
+  onTaken(): () => void;
+  /** Why nobody answers whom the laptop does not take; undefined: the app does. */
+  refusal(): string | undefined;
   /** A socket on its way to the app; half-open. */
   dialApp(): Resettable;
+  /** Who gets a copy of what the caller sends. */
+  mirrors(callerHost: string): readonly Mirror[];
   /** Set while a proof request is expected. */
   readonly proofGate: ProofGate | undefined;
   /** Everything of this connection is closed. */
@@ -47,6 +58,13 @@ export class Connection {
   #kept: Buffer[] | undefined = [];
   #keptBytes = 0;
   #timer: NodeJS.Timeout | undefined;
+  #deadline: OpenDeadline | undefined;
+  #copies = NO_COPIES;
+  /** While the app answers. */
+  #keepAlive: KeepAlive | undefined;
+  /** The caller was told that there will be no more answers. */
+  #leaving = false;
+  #onOver: () => void = () => {};
 
   constructor(caller: Socket, route: ConnectionRoute) {
     this.#caller = caller;
@@ -56,6 +74,7 @@ export class Connection {
     caller.on('end', () =>
       confirmEnd(caller, () => {
         this.#callerEnded = true;
+        this.#copies.end();
         this.#peer?.end();
       }),
     );
@@ -72,8 +91,32 @@ export class Connection {
     if (this.#peer !== undefined) reset(this.#peer);
   }
 
+  /**
+   * Ends the connection between two HTTP/1 requests, as a server does with one that it has kept for long enough. One that is
+   * not the app's, or no HTTP/1, goes on as it is.
+   */
+  endBetweenRequests(): void {
+    const keepAlive = this.#keepAlive;
+    if (keepAlive === undefined || this.#leaving || this.#callerEnded) return;
+    const leftMs = KEEP_ALIVE_IDLE_MS - keepAlive.idleMs;
+    if (leftMs > 0) {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.endBetweenRequests(), leftMs);
+      return;
+    }
+    this.#leaving = true;
+    this.#caller.end();
+    this.#peer?.end();
+    this.#timer = setTimeout(() => this.reset(), LINGER_MS);
+  }
+
   #begin(): void {
-    const stream = this.#route.openLaptop(callerHost(this.#caller));
+    const host = callerHost(this.#caller);
+    const mirrors = this.#route.mirrors(host);
+    if (mirrors.length > 0) this.#copies = new Copies(mirrors);
+    for (const chunk of this.#kept ?? []) this.#copies.write(chunk);
+    if (this.#callerEnded) this.#copies.end();
+    const stream = this.#route.openLaptop(host);
     if (stream === undefined) this.#answerByApp();
     else this.#answerByLaptop(stream);
   }
@@ -81,7 +124,7 @@ export class Connection {
   #answerByLaptop(stream: LaptopStream): void {
     const fallBack = (): void => {
       if (this.#peer !== stream || this.#kept === undefined) return;
-      clearTimeout(this.#timer);
+      this.#deadline?.clear();
       reset(stream);
       this.#peer = undefined;
       if (this.#callerClosed) {
@@ -92,16 +135,54 @@ export class Connection {
       }
     };
     this.#attach(stream, fallBack);
-    this.#timer = setTimeout(fallBack, OPEN_TIMEOUT_MS);
+    this.#deadline = new OpenDeadline(() => this.#route.maxWaitMs(), fallBack);
     stream.opened.then(() => {
-      if (this.#peer === stream && this.#kept !== undefined) this.#decided(stream);
+      if (this.#peer !== stream || this.#kept === undefined) return;
+      this.#onOver = this.#route.onTaken();
+      this.#decided(stream);
     }, fallBack);
   }
 
   #answerByApp(): void {
+    const reason = this.#route.refusal();
+    if (reason !== undefined) {
+      this.#refuse(reason);
+      return;
+    }
     const app = this.#route.dialApp();
     this.#attach(app, () => {});
+    this.#keepAlive = new KeepAlive();
+    for (const chunk of this.#kept ?? []) this.#keepAlive.asked(chunk);
     this.#decided(app);
+  }
+
+  /** Nobody answers: who speaks HTTP is told why, others are reset. */
+  #refuse(reason: string): void {
+    const caller = this.#caller;
+    const refuse = (): void => {
+      clearTimeout(this.#timer);
+      caller.off('data', refuse);
+      caller.off('end', refuse);
+      const first = Buffer.concat(this.#kept ?? []);
+      this.#kept = undefined;
+      this.#keptBytes = 0;
+      if (caller.destroyed) return;
+      if (!beginsLikeHttp(first)) {
+        reset(caller);
+        return;
+      }
+      this.#leaving = true;
+      caller.end(refusalPage(503, reason, { close: true, toHead: first.toString('latin1', 0, 5) === 'HEAD ' }));
+      caller.resume();
+      this.#timer = setTimeout(() => reset(caller), LINGER_MS);
+    };
+    if (this.#keptBytes > 0 || this.#callerEnded) {
+      refuse();
+      return;
+    }
+    caller.on('data', refuse);
+    caller.on('end', refuse);
+    this.#timer = setTimeout(refuse, REFUSAL_PEEK_MS);
   }
 
   /** Sends `peer` what the caller sent so far, and all that follows. */
@@ -126,11 +207,12 @@ export class Connection {
 
   /** `peer` answers: nothing is kept any more, and what it sends reaches the caller. */
   #decided(peer: Resettable): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#deadline?.clear();
     this.#kept = undefined;
     this.#keptBytes = 0;
+    const keepAlive = this.#keepAlive;
     peer.on('data', (chunk: Buffer) => {
+      keepAlive?.answered(chunk);
       if (!this.#caller.write(chunk)) peer.pause();
     });
     peer.on('end', () => confirmEnd(peer, () => this.#caller.end()));
@@ -142,8 +224,14 @@ export class Connection {
       this.#kept.push(chunk);
       this.#keptBytes += chunk.byteLength;
     }
+    this.#copies.write(chunk);
     const peer = this.#peer;
     if (peer === undefined) return;
+    if (this.#leaving) {
+      this.reset(); // too late for one more request
+      return;
+    }
+    this.#keepAlive?.asked(chunk);
     if (!peer.write(chunk) || this.#keptBytes >= MAX_REPLAY_BYTES) this.#caller.pause();
   }
 
@@ -154,13 +242,16 @@ export class Connection {
   #onCallerClose(): void {
     this.#callerClosed = true;
     const peer = this.#peer;
+    if (!this.#caller.readableEnded) this.#copies.cut();
     if (peer !== undefined && !endedWell(this.#caller)) reset(peer);
     if (peer === undefined || this.#peerClosed) this.#finish();
   }
 
   #finish(): void {
     clearTimeout(this.#timer);
+    this.#deadline?.clear();
     this.#kept = undefined;
+    this.#onOver();
     this.#route.onDone(this);
   }
 
@@ -194,21 +285,7 @@ export class Connection {
   }
 }
 
-/** Destroys so that the other end sees a reset, not an end. */
-export function reset(side: Resettable): void {
-  if (side.destroyed) return;
-  // resetAndDestroy() of a socket that still dials waits for the connection.
-  if (side instanceof Socket && side.connecting) side.destroy();
-  else side.resetAndDestroy();
-}
-
 /** Whether all that was sent to and by this side has passed. */
 function endedWell(side: Duplex): boolean {
   return side.readableEnded && side.writableFinished && side.errored === null;
-}
-
-/** The caller's address; IPv4 in its usual form although the listener is dual-stack. */
-function callerHost(caller: Socket): string {
-  const address = caller.remoteAddress ?? '';
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
 }

@@ -1,3 +1,6 @@
+import { errorText } from '../src/errors.ts';
+import type { Filter } from '../src/http/filter.ts';
+import { parseFilter } from '../src/http/filters/parse.ts';
 import { isPort } from '../src/protocol/agent-config.ts';
 import type { AppPort, Intercept, RouteTo, TlsMaterial } from '../src/protocol/control.ts';
 import { MAX_PEM_BYTES } from './limits.ts';
@@ -26,7 +29,6 @@ function parseIntercept(value: unknown): Intercept {
   if (!isRouteTo(to)) throw bad('intercept: to');
   if (protocol === 'udp' && (filter !== undefined || mirror))
     throw bad('intercept: datagrams have no filter or mirror');
-  if (filter !== undefined) throw bad('intercept: filter');
   return {
     appPort,
     protocol,
@@ -34,8 +36,17 @@ function parseIntercept(value: unknown): Intercept {
     fallback,
     mark,
     to,
+    ...(filter === undefined ? {} : { filter: readFilter(filter) }),
     ...(tls === undefined ? {} : { tls: parseTls(tls) }),
   };
+}
+
+function readFilter(value: unknown): Filter {
+  try {
+    return parseFilter(value);
+  } catch (failure) {
+    throw bad(`intercept: ${errorText(failure)}`);
+  }
 }
 
 function parseTls(value: unknown): TlsMaterial {

@@ -27,6 +27,12 @@ export const EVICT_CLOSE_MS = 2_000;
  * process that restarts (2 s), shorter than a silent carrier takes to be found dead: new callers wait no longer than this.
  */
 export const OPEN_TIMEOUT_MS = 3_500;
+/** A caller that nobody will answer may say first that it speaks HTTP, to be told why. */
+export const REFUSAL_PEEK_MS = 1_000;
+/** How long a caller may take to close a connection that is over for us. */
+export const LINGER_MS = 5_000;
+/** A kept connection is ended after this long without a byte, so that its next request can be routed. */
+export const KEEP_ALIVE_IDLE_MS = 500;
 export const APP_CONNECT_TIMEOUT_MS = 30_000;
 /** What is kept for the app until the session says OPENED; a caller that sent more waits. */
 export const MAX_REPLAY_BYTES = INITIAL_WINDOW_BYTES;

@@ -1,102 +1,137 @@
-import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
-import { errorText } from '../src/errors.ts';
+import type { Socket } from 'node:net';
+import type { TlsEnding } from '../src/http/detect.ts';
 import type { Log } from '../src/log.ts';
-import type { OpenInfo } from '../src/mux/mux.ts';
-import { Connection, type ConnectionRoute, type LaptopStream, reset } from './connection.ts';
-import { APP_CONNECT_TIMEOUT_MS, MAX_CONNECTIONS, SOCKET_HIGH_WATER_BYTES } from './limits.ts';
+import type { AppPort } from '../src/protocol/control.ts';
+import { APP_IS_REPLACED, AppWay } from './app-way.ts';
+import type { Claims } from './claims.ts';
+import { Connection, type ConnectionRoute } from './connection.ts';
+import { HttpCaller } from './http-caller.ts';
+import { type LaptopCarrier, maxWaitMs, openStream, refuses, whyNoAnswer } from './laptop-way.ts';
+import { MAX_CONNECTIONS } from './limits.ts';
+import { activeMirrors } from './mirror.ts';
+import { NotHttp } from './not-http.ts';
 import type { ArmedProofs } from './proof.ts';
-
-/** A tunnel as the router uses it; a Mux is one. */
-export interface LaptopCarrier {
-  open(info: OpenInfo): LaptopStream;
-}
+import { callerHost, reset } from './sides.ts';
 
 export interface RouterOptions {
-  /** Where the app listens. The pod's address, not 127.0.0.1: an app that trusts localhost must not be opened to callers. */
+  /** Where the app listens. */
   readonly podIp: string;
-  /** The carrier that answers an app port now; undefined: the app does. */
-  readonly laptopFor: (appPort: number) => LaptopCarrier | undefined;
+  /** `replaced`: there is none. */
+  readonly app: 'present' | 'replaced';
+  readonly claims: Claims<LaptopCarrier>;
   readonly proofs: ArmedProofs;
   readonly log: Log;
   readonly maxConnections?: number;
 }
 
-/** Gives each caller of a route port to the laptop or to the app, and knows all connections under way. */
+/** What is under way for one caller. */
+type Caller = Connection | HttpCaller;
+
+/** Gives each caller of a route port, or each of its requests, to a laptop or to the app, and knows all that is under way. */
 export class Router {
-  readonly #connections = new Set<Connection>();
+  readonly #callers = new Map<Caller, number>();
   readonly #options: RouterOptions;
+  readonly #appWay: AppWay;
   readonly #maxConnections: number;
+  readonly #notHttp: NotHttp;
   #limitLogged = false;
   #onIdle: (() => void) | undefined;
 
   constructor(options: RouterOptions) {
     this.#options = options;
+    this.#appWay = new AppWay(options.podIp, options.log);
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+    this.#notHttp = new NotHttp(options.log);
+    options.claims.onHttp = (port) => this.#endBetweenRequests(port.appPort);
   }
 
   get openConnections(): number {
-    return this.#connections.size;
+    return this.#callers.size;
   }
 
   /** Takes over a caller of `appPort`. One that is one too many is reset. */
   accept(caller: Socket, appPort: number): void {
-    if (this.#connections.size >= this.#maxConnections) {
+    if (this.#callers.size >= this.#maxConnections) {
       if (!this.#limitLogged) this.#options.log.warn('too many connections, new ones are reset', { appPort });
       this.#limitLogged = true;
       reset(caller.on('error', () => {})); // ECONNRESET of a caller that was faster
       return;
     }
-    this.#connections.add(new Connection(caller, this.#routeOf(appPort)));
+    const made = this.#table(appPort).isHttp ? this.#httpCaller(caller, appPort) : this.#connection(caller, appPort);
+    this.#callers.set(made, appPort);
+  }
+
+  /** The pod is being stopped: connections that are kept for a next request are closed, others when theirs is answered. */
+  drain(): void {
+    for (const caller of this.#callers.keys()) if (caller instanceof HttpCaller) caller.drain();
   }
 
   /** Resets all connections and waits until they are closed. */
   async close(): Promise<void> {
-    if (this.#connections.size === 0) return;
+    if (this.#callers.size === 0) return;
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
-    for (const connection of this.#connections) connection.reset();
+    for (const caller of this.#callers.keys()) caller.reset();
     await idle;
   }
 
-  #routeOf(appPort: number): ConnectionRoute {
-    const { laptopFor, proofs, log } = this.#options;
-    return {
-      proofGate: proofs.gate(appPort),
-      openLaptop: (host) => {
-        const carrier = laptopFor(appPort);
-        if (carrier === undefined) return undefined;
-        try {
-          return carrier.open({ kind: 'incoming', port: appPort, host });
-        } catch (failure) {
-          log.debug('no stream to the laptop, the app answers', { appPort, reason: errorText(failure) });
-          return undefined;
-        }
-      },
-      dialApp: () => this.#dialApp(appPort),
-      onFallBack: () => log.debug('the laptop did not take a connection, the app answers', { appPort }),
-      onDone: (connection) => {
-        this.#connections.delete(connection);
-        if (this.#connections.size < this.#maxConnections / 2) this.#limitLogged = false;
-        if (this.#connections.size === 0) this.#onIdle?.();
-      },
-    };
+  #table(appPort: number) {
+    const port: AppPort = { appPort, protocol: 'tcp' };
+    return this.#options.claims.table(port);
   }
 
-  #dialApp(appPort: number): Socket {
-    const { podIp, log } = this.#options;
-    const options: TcpNetConnectOpts & { highWaterMark: number } = {
-      host: podIp,
-      port: appPort,
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      highWaterMark: SOCKET_HIGH_WATER_BYTES,
+  #httpCaller(caller: Socket, appPort: number): HttpCaller {
+    const { proofs, log, app } = this.#options;
+    const options = {
+      appPort,
+      callerHost: callerHost(caller),
+      table: () => this.#table(appPort),
+      appWay: app === 'replaced' ? undefined : this.#appWay,
+      proofGate: proofs.gate(appPort),
+      tls: this.#tlsEnding(appPort),
+      onNotHttp: (speaks: 'tls' | 'other') => this.#notHttp.seen(this.#table(appPort), speaks),
+      log,
     };
-    const app = connect(options);
-    app.setTimeout(APP_CONNECT_TIMEOUT_MS, () => app.destroy());
-    app.once('connect', () => app.setTimeout(0));
-    app.once('error', (failure) => log.debug('app connection failed', { appPort, reason: failure.message }));
-    return app;
+    return new HttpCaller(caller, options, (self) => this.#done(self));
+  }
+
+  #tlsEnding(_appPort: number): TlsEnding | undefined {
+    return undefined;
+  }
+
+  #connection(caller: Socket, appPort: number): Connection {
+    const { proofs, log, app } = this.#options;
+    const whole = () => this.#table(appPort).whole;
+    let claim = whole();
+    const route: ConnectionRoute = {
+      proofGate: proofs.gate(appPort),
+      openLaptop: (host) => {
+        claim = whole();
+        return claim === undefined ? undefined : openStream(claim, host, log);
+      },
+      maxWaitMs: () => (claim === undefined ? 0 : maxWaitMs(claim)),
+      onTaken: () => claim?.began() ?? (() => {}),
+      refusal: () => {
+        if (claim !== undefined && refuses(claim)) return whyNoAnswer(claim);
+        return app === 'replaced' ? APP_IS_REPLACED : undefined;
+      },
+      dialApp: () => this.#appWay.dial(appPort),
+      mirrors: (host) => activeMirrors(this.#table(appPort).wholeMirrors, host, log),
+      onFallBack: () => log.debug('the laptop did not take a connection', { appPort }),
+      onDone: (self) => this.#done(self),
+    };
+    return new Connection(caller, route);
+  }
+
+  #done(caller: Caller): void {
+    this.#callers.delete(caller);
+    if (this.#callers.size < this.#maxConnections / 2) this.#limitLogged = false;
+    if (this.#callers.size === 0) this.#onIdle?.();
+  }
+
+  /** Connections that were passed on as bytes are ended where it does no harm, so that what comes next is routed by request. */
+  #endBetweenRequests(appPort: number): void {
+    for (const [caller, port] of this.#callers) if (port === appPort) caller.endBetweenRequests();
   }
 }

@@ -1,21 +1,16 @@
-import type { Filter } from '../src/http/filter.ts';
-import type { Intercept } from '../src/protocol/control.ts';
+import { conflict } from '../src/http/filters/order.ts';
 import type { Claim } from './claim.ts';
 import { TAKE_OVER_IDLE_MS } from './limits.ts';
 import type { Session, SessionCarrier } from './session.ts';
 
-type Wanted = Pick<Intercept, 'appPort' | 'protocol' | 'filter' | 'mirror'>;
-
 /**
- * Whether two intercepts of different sessions cannot stand beside each other: mirrors never are in the way; one that has
- * the whole port is in everybody's; of two filters, those of which it would not be certain whose a request is.
- * @param overlap says that of two filters
+ * Whether two claims on one port cannot stand beside each other: mirrors never are in the way; who has the whole port is in
+ * everybody's; of two filters, those of which it would not be certain whose a request is.
  */
-export function excludes(one: Wanted, other: Wanted, overlap: (one: Filter, other: Filter) => boolean): boolean {
-  if (one.appPort !== other.appPort || one.protocol !== other.protocol) return false;
-  if (one.mirror || other.mirror) return false;
+export function excludes(one: Claim<SessionCarrier>, other: Claim<SessionCarrier>): boolean {
+  if (one.intercept.mirror || other.intercept.mirror) return false;
   if (one.filter === undefined || other.filter === undefined) return true;
-  return overlap(one.filter, other.filter);
+  return conflict(one.filter, other.filter);
 }
 
 /** Whether a session may lose what it has to one that asks for it: it is gone, or nobody has used it for a while. */

@@ -48,6 +48,7 @@ export async function startWorld(
         version: 1,
         tunnelPort: 0,
         container: 'app',
+        app: 'present',
         routes: [{ port: 0, appPort: app.port, protocol: 'tcp' }],
       },
       podName: 'web-1',

@@ -1,0 +1,162 @@
+import {
+  type Answerer,
+  BY_FIELD,
+  type Decision,
+  type HttpRoutes,
+  MAX_HOPS,
+  type Refusal,
+  type RequestHead,
+  type Resettable,
+} from '../src/http/routing.ts';
+import type { Log } from '../src/log.ts';
+import { APP_IS_REPLACED, type AppWay } from './app-way.ts';
+import type { Claim } from './claim.ts';
+import { connectLaptop, type LaptopCarrier, refuses, whyNoAnswer } from './laptop-way.ts';
+import { activeMirrors } from './mirror.ts';
+import type { PortTable } from './port-table.ts';
+import { userAtHost } from './session.ts';
+
+export interface CallerRoutesOptions {
+  readonly appPort: number;
+  readonly callerHost: string;
+  /** Who has the port now. */
+  readonly table: () => PortTable<LaptopCarrier>;
+  /** Undefined: it is replaced. */
+  readonly appWay: AppWay | undefined;
+  readonly log: Log;
+}
+
+/** Who answers the requests of one caller, by the claims of the moment. */
+export class CallerRoutes implements HttpRoutes {
+  readonly #options: CallerRoutesOptions;
+  readonly #app: AppAnswerer;
+
+  constructor(options: CallerRoutesOptions) {
+    this.#options = options;
+    this.#app = new AppAnswerer(options);
+  }
+
+  /** Who gets what is no HTTP, and is asked what it speaks: who has the port apart from all filters. */
+  get unfiltered(): Answerer {
+    const { table } = this.#options;
+    return new Unfiltered(this.#app, () => this.#toLaptop(table().whole));
+  }
+
+  decide(head: RequestHead): Decision {
+    const { table, callerHost, log } = this.#options;
+    const now = table();
+    const mirrors = activeMirrors(now.mirrors(head), callerHost, log);
+    const claim = now.taker(head);
+    if (claim === undefined) return { answerer: this.#withoutLaptop(undefined), mirrors };
+    const laptop = this.#toLaptop(claim);
+    if (laptop === undefined) return { answerer: this.#withoutLaptop(claim), mirrors };
+    if (head.count(BY_FIELD) >= MAX_HOPS) return { answerer: loop(), mirrors: [] };
+    return { answerer: laptop, mirrors };
+  }
+
+  #toLaptop(claim: Claim<LaptopCarrier> | undefined): LaptopAnswerer | undefined {
+    if (claim?.carrier === undefined) return undefined;
+    return new LaptopAnswerer(claim, this.#options, () => this.#withoutLaptop(claim));
+  }
+
+  #withoutLaptop(claim: Claim<LaptopCarrier> | undefined): Answerer | Refusal {
+    if (claim !== undefined && refuses(claim)) return { status: 503, reason: whyNoAnswer(claim) };
+    return this.#options.appWay === undefined ? { status: 503, reason: APP_IS_REPLACED } : this.#app;
+  }
+}
+
+class LaptopAnswerer implements Answerer {
+  readonly id: string;
+  readonly requestFields: Answerer['requestFields'];
+  readonly responseFields: Answerer['responseFields'];
+  readonly #claim: Claim<LaptopCarrier>;
+  readonly #options: CallerRoutesOptions;
+  readonly #fallback: () => Answerer | Refusal;
+
+  constructor(claim: Claim<LaptopCarrier>, options: CallerRoutesOptions, fallback: () => Answerer | Refusal) {
+    const by = [BY_FIELD, fieldText(userAtHost(claim.session))] as const;
+    this.id = claim.session.identity.sessionId;
+    this.requestFields = [by];
+    this.responseFields = claim.intercept.mark ? [by] : [];
+    this.#claim = claim;
+    this.#options = options;
+    this.#fallback = fallback;
+  }
+
+  get fallback(): Answerer | Refusal {
+    return this.#fallback();
+  }
+
+  async connect(signal: AbortSignal): Promise<Resettable> {
+    const { callerHost, log } = this.#options;
+    return await connectLaptop(this.#claim, callerHost, signal, log);
+  }
+
+  began(): () => void {
+    return this.#claim.began();
+  }
+}
+
+class AppAnswerer implements Answerer {
+  readonly id = 'app';
+  readonly fallback = undefined;
+  readonly requestFields = [];
+  readonly responseFields = [];
+  readonly #options: CallerRoutesOptions;
+
+  constructor(options: CallerRoutesOptions) {
+    this.#options = options;
+  }
+
+  async connect(signal: AbortSignal): Promise<Resettable> {
+    const { appWay, appPort } = this.#options;
+    if (appWay === undefined) throw new Error(APP_IS_REPLACED);
+    return await appWay.connect(appPort, signal);
+  }
+
+  began(): () => void {
+    return () => {};
+  }
+}
+
+/** A connection as a whole: to the laptop that has the whole port, or to the app. */
+class Unfiltered implements Answerer {
+  readonly id = 'app';
+  readonly fallback = undefined;
+  readonly requestFields = [];
+  readonly responseFields = [];
+  readonly #app: Answerer;
+  readonly #laptop: () => LaptopAnswerer | undefined;
+
+  constructor(app: Answerer, laptop: () => LaptopAnswerer | undefined) {
+    this.#app = app;
+    this.#laptop = laptop;
+  }
+
+  async connect(signal: AbortSignal): Promise<Resettable> {
+    const laptop = this.#laptop();
+    if (laptop === undefined) return await this.#app.connect(signal);
+    try {
+      const stream = await laptop.connect(signal);
+      stream.on('close', laptop.began());
+      return stream;
+    } catch (failure) {
+      const { fallback } = laptop;
+      if (signal.aborted || fallback !== this.#app) throw failure;
+      return await this.#app.connect(signal);
+    }
+  }
+
+  began(): () => void {
+    return () => {};
+  }
+}
+
+function loop(): Refusal {
+  return { status: 508, reason: `the request has been through ${MAX_HOPS} intercepts: it goes round in a circle` };
+}
+
+/** User names may hold anything; a field value may not. */
+function fieldText(text: string): string {
+  return text.replace(/[^\x21-\x7e]/g, '?');
+}

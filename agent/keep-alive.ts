@@ -1,0 +1,58 @@
+/** What is looked at of an answer's head. */
+const MAX_HEAD_BYTES = 8 * 1024;
+const LAST_CHUNK = '0\r\n\r\n';
+
+/** Whether bytes begin like an HTTP/1 request. */
+export function beginsLikeHttp(bytes: Buffer): boolean {
+  return /^[A-Z]{1,20} \S{1,2000}( HTTP\/1\.|$)/.test(bytes.toString('latin1', 0, 2_048));
+}
+
+/**
+ * Follows a connection that is passed on as bytes, and tells when it is certain to be between two HTTP/1 requests: the
+ * last bytes were the answer's, and they are all that its head announced. What it cannot be sure of (an answer to HEAD, one
+ * without a length, HTTP/2) counts as under way.
+ */
+export class KeepAlive {
+  #isHttp: boolean | undefined;
+  #head: Buffer | undefined;
+  #tail = '';
+  #answerBytes = 0;
+  #lastMs = 0;
+
+  /** Bytes of the caller. */
+  asked(chunk: Buffer): void {
+    this.#isHttp ??= beginsLikeHttp(chunk);
+    this.#head = undefined;
+    this.#answerBytes = 0;
+  }
+
+  /** Bytes of the answer. */
+  answered(chunk: Buffer): void {
+    if (this.#isHttp !== true) return;
+    if (this.#answerBytes === 0)
+      this.#head = chunk.byteLength <= MAX_HEAD_BYTES ? chunk : Buffer.from(chunk.subarray(0, MAX_HEAD_BYTES));
+    this.#answerBytes += chunk.byteLength;
+    const end = chunk.toString('latin1', Math.max(0, chunk.byteLength - LAST_CHUNK.length));
+    this.#tail = (this.#tail + end).slice(-LAST_CHUNK.length);
+    this.#lastMs = performance.now();
+  }
+
+  /** How long nothing has come since an answer was complete; 0 while one may be under way. */
+  get idleMs(): number {
+    if (this.#head === undefined || !this.#isComplete(this.#head.toString('latin1'))) return 0;
+    return performance.now() - this.#lastMs;
+  }
+
+  #isComplete(text: string): boolean {
+    const headEnd = text.indexOf('\r\n\r\n');
+    if (headEnd < 0) return false;
+    const head = text.slice(0, headEnd);
+    const status = /^HTTP\/1\.\d (\d{3})/.exec(head)?.[1];
+    if (status === undefined || status.startsWith('1')) return false;
+    const bodyBytes = this.#answerBytes - headEnd - 4;
+    if (/^transfer-encoding:.*chunked/im.test(head)) return this.#tail === LAST_CHUNK;
+    const length = /^content-length:[ \t]*(\d{1,15})[ \t]*$/im.exec(head)?.[1];
+    if (length !== undefined) return bodyBytes === Number(length);
+    return bodyBytes === 0 && (status === '204' || status === '304');
+  }
+}

@@ -1,0 +1,23 @@
+import type { Mirror } from '../src/http/routing.ts';
+import type { Log } from '../src/log.ts';
+import type { Claim } from './claim.ts';
+import { type LaptopCarrier, openStream } from './laptop-way.ts';
+
+/** Copies for the laptop of a claim. */
+export function mirrorOf(claim: Claim<LaptopCarrier>, callerHost: string, log: Log): Mirror {
+  return {
+    id: claim.session.identity.sessionId,
+    open: () => {
+      const stream = openStream(claim, callerHost, log);
+      if (stream === undefined) return undefined;
+      stream.on('close', claim.began());
+      return stream;
+    },
+    dropped: () => claim.dropped(),
+  };
+}
+
+/** Mirrors that are to have a copy now: those whose laptop takes callers. */
+export function activeMirrors(claims: readonly Claim<LaptopCarrier>[], callerHost: string, log: Log): Mirror[] {
+  return claims.filter(({ carrier }) => carrier !== undefined).map((claim) => mirrorOf(claim, callerHost, log));
+}
