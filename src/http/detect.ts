@@ -1,7 +1,9 @@
 import { confirmEnd } from '../net/confirm-end.ts';
 import { closeAfterFailedReset } from '../net/failed-reset.ts';
 import { type FirstBytes, judgeFirstBytes } from './first-bytes.ts';
+import { type H1Options, routeH1 } from './h1/connection.ts';
 import { routeH2 } from './h2/router.ts';
+import { upgradeToH2c } from './h2/upgrade.ts';
 import type { Answerer, HttpRoutes, Resettable } from './routing.ts';
 import { type Encrypt, tlsAnswerer, tlsRoutes } from './tls-routes.ts';
 
@@ -10,8 +12,11 @@ const SILENT_MS = 250;
 const NOTHING = Buffer.alloc(0);
 
 /** What a connection on a filtered port is read with. */
-export interface HttpOptions {
-  /** The app: who speaks no HTTP goes there, and it is asked whether it speaks HTTP/2 in clear text. */
+export interface HttpOptions extends Pick<H1Options, 'signal' | 'draining' | 'log'> {
+  /**
+   * The app: who speaks no HTTP goes there, and it is asked whether it speaks HTTP/2 in clear text (once a minute for each object,
+   * so give the same one for every caller).
+   */
   readonly app: Answerer;
   /** Ends TLS of callers and begins it anew towards who answers (src/net/tls.ts); without it TLS goes to the app as it came. */
   readonly tls?: TlsEnding;
@@ -20,8 +25,6 @@ export interface HttpOptions {
    * what it holds; `dialApp` connects to the app (TLS where the caller's was ended here), to be called once.
    */
   passOn(caller: Resettable, first: Buffer, speaks: 'tls' | 'other', dialApp: DialApp): void;
-  /** Once aborted: what is open is finished, nothing new is taken (HTTP/1.1: connection closed; HTTP/2: GOAWAY). */
-  readonly draining?: AbortSignal;
 }
 
 export type DialApp = (signal: AbortSignal) => Promise<Resettable>;
@@ -74,7 +77,10 @@ export async function routeHttp(caller: Resettable, routes: HttpRoutes, options:
       return;
     case 'http1':
       early.drop();
-      await routeHttp1(caller, bytes, routes, options);
+      await routeH1(caller, bytes, routes, {
+        ...options,
+        onH2cUpgrade: (upgrade) => upgradeToH2c(upgrade, app, routes, options),
+      });
       return;
     default:
       return speaks satisfies never;
@@ -100,10 +106,6 @@ async function routeTls(
   const app = tlsAnswerer(options.app, encrypt);
   if (plain.protocol === 'h2') await routeH2(plain.caller, NOTHING, inside, options);
   else await routeHttp(plain.caller, inside, { ...rest, app });
-}
-
-async function routeHttp1(caller: Resettable, first: Buffer, _routes: HttpRoutes, options: HttpOptions): Promise<void> {
-  options.passOn(caller, first, 'other', (signal) => options.app.connect(signal));
 }
 
 /** A caller that asked nothing, as a port check does: the app need not know of it. */

@@ -14,7 +14,7 @@ export function pairsOf(raw: readonly string[]): [string, string][] {
 export function requestHead(fields: Fields): RequestHead {
   const valuesOf = (name: string): string[] => fields.flatMap(([key, value]) => (key === name ? [value] : []));
   const first = (name: string): string | undefined => fields.find(([key]) => key === name)?.[1];
-  const target = first(':path') ?? '';
+  const [target = ''] = (first(':path') ?? '').split('#', 1); // as HTTP/1.1's is read
   const mark = target.indexOf('?');
   return {
     method: first(':method') ?? '',
@@ -27,6 +27,15 @@ export function requestHead(fields: Fields): RequestHead {
     },
     count: (name) => valuesOf(name).length,
   };
+}
+
+/** What one reader may take differently from another; undefined: nothing. All else that is malformed nghttp2 refuses itself. */
+export function whyAmbiguous(fields: Fields): string | undefined {
+  const hosts = fields.flatMap(([name, value]) =>
+    name === 'host' || name === ':authority' ? [value.toLowerCase()] : [],
+  );
+  // RFC 9113 §8.3.1: a server should refuse it.
+  return hosts.some((host) => host !== hosts[0]) ? 'Host and :authority differ' : undefined;
 }
 
 /**

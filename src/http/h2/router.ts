@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { HttpRoutes, Resettable } from '../routing.ts';
 import { Exchange } from './exchange.ts';
@@ -7,6 +8,8 @@ import { Upstreams } from './upstreams.ts';
 import { Windows } from './windows.ts';
 
 export interface H2Options {
+  /** Cuts everything. */
+  readonly signal?: AbortSignal;
   /** Once aborted: GOAWAY; open streams are finished. */
   readonly draining?: AbortSignal;
 }
@@ -39,11 +42,10 @@ export async function routeH2(
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
     new Exchange(stream, headers, raw, hasBody, connection).begin();
   });
-  const drain = (): void => session.close();
-  if (options.draining?.aborted === true) drain();
-  options.draining?.addEventListener('abort', drain, { once: true });
+  const { signal, draining } = options;
+  using _cut = signal && addAbortListener(signal, () => caller.resetAndDestroy());
+  using _drain = draining && addAbortListener(draining, () => session.close());
   await new Promise<void>((resolve) => session.once('close', resolve));
-  options.draining?.removeEventListener('abort', drain);
   upstreams.close();
   copies.close();
 }

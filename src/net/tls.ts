@@ -1,0 +1,83 @@
+import { isIP } from 'node:net';
+import { connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
+import type { PlainCaller, TlsEnding } from '../http/detect.ts';
+import type { Resettable } from '../http/routing.ts';
+import type { Encrypt } from '../http/tls-routes.ts';
+
+const ALPN = ['h2', 'http/1.1'];
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/**
+ * Ends TLS of callers with one certificate, whatever name they ask for, and begins it anew towards who answers.
+ * @param material PEM: the chain, and its key
+ * @throws Error when OpenSSL cannot read them, or they do not belong together
+ */
+export function tlsEnding(material: { readonly certificate: string; readonly key: string }): TlsEnding {
+  const secureContext = createSecureContext({ cert: material.certificate, key: material.key });
+  return { accept: (caller, first) => accept(caller, first, secureContext) };
+}
+
+async function accept(caller: Resettable, first: Buffer, secureContext: SecureContext): Promise<PlainCaller> {
+  if (first.byteLength > 0) caller.unshift(first);
+  const plain = new TLSSocket(caller, { isServer: true, secureContext, ALPNProtocols: ALPN });
+  const resettable = withReset(plain, caller);
+  await untilSecure(plain, 'secure');
+  const protocol = plain.alpnProtocol === 'h2' || plain.alpnProtocol === 'http/1.1' ? plain.alpnProtocol : undefined;
+  // Node's types leave out that a server's socket has it too.
+  const serverName: unknown = Reflect.get(plain, 'servername');
+  return {
+    caller: resettable,
+    protocol,
+    encrypt: encryptFor(protocol, typeof serverName === 'string' ? serverName : ''),
+  };
+}
+
+/** TLS towards who answers, as the caller has it with us. */
+function encryptFor(protocol: PlainCaller['protocol'], serverName: string): Encrypt {
+  return (connection) => {
+    const plain = connect({
+      socket: connection,
+      // The certificate is for the Service's name, and both ends are in the pod or in the tunnel that has proved itself: whoever
+      // could stand in for the app here has the pod already.
+      rejectUnauthorized: false,
+      ...(serverName !== '' && isIP(serverName) === 0 ? { servername: serverName } : {}),
+      ...(protocol === undefined ? {} : { ALPNProtocols: [protocol] }),
+    });
+    const secured = untilSecure(plain, 'secureConnect').then(() => {
+      if (protocol !== 'h2' || plain.alpnProtocol === 'h2') return;
+      plain.destroy();
+      throw new Error('it does not speak HTTP/2 in TLS');
+    });
+    return { plain: withReset(plain, connection), secured };
+  };
+}
+
+/** A failure inside must reach the peer as a reset: TLSSocket has no TCP handle of its own to do that with. */
+function withReset(plain: TLSSocket, connection: Resettable): Resettable {
+  plain.on('error', () => {}); // 'close' follows
+  plain.resetAndDestroy = () => {
+    connection.resetAndDestroy();
+    return plain.destroy();
+  };
+  return plain;
+}
+
+/** @throws why the handshake failed; the connection is closed then */
+function untilSecure(plain: TLSSocket, event: 'secure' | 'secureConnect'): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => plain.destroy(new Error('the TLS handshake took too long')), HANDSHAKE_TIMEOUT_MS);
+    const failed = (failure?: Error | boolean): void => {
+      clearTimeout(timer);
+      plain.destroy();
+      reject(failure instanceof Error ? failure : new Error('the connection was closed in the TLS handshake'));
+    };
+    plain.once('error', failed);
+    plain.once('close', failed);
+    plain.once(event, () => {
+      clearTimeout(timer);
+      plain.off('error', failed);
+      plain.off('close', failed);
+      resolve();
+    });
+  });
+}
