@@ -3,7 +3,7 @@ import { prepareInstall } from '../kube/apply.ts';
 import { KubeClient } from '../kube/client.ts';
 import { planDiff } from '../kube/diff.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { type Service, workloadText } from '../kube/objects.ts';
+import { workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { choosePorts, parsePortOption } from '../kube/ports.ts';
 import { parseTarget, type ResolvedTarget, requireInterceptable, resolveTarget } from '../kube/target.ts';

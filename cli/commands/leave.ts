@@ -1,8 +1,10 @@
 import { InterceptorError } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { Holder, SessionIdentity } from '../../src/protocol/control.ts';
 import { readInstall } from '../kube/annotation.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { type WorkloadRef, workloadText } from '../kube/objects.ts';
+import { isWorkloadKind, type Workload, type WorkloadRef, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { parseTarget, resolveTarget } from '../kube/target.ts';
 import { undoLeftovers } from '../network/system/undo.ts';
@@ -20,6 +22,8 @@ import { createReporter, reporterForm } from '../ui/reporter.ts';
 
 export interface LeaveOptions extends ClusterOptions {
   readonly all?: boolean;
+  /** The sessions of others, too. */
+  readonly everyone?: boolean;
   readonly service?: string;
   readonly json?: boolean;
   readonly debug?: boolean;
@@ -35,6 +39,10 @@ export async function leave(targetText: string | undefined, options: LeaveOption
   if (targetText !== undefined && options.all === true)
     throw new InterceptorError('USAGE_BAD_OPTION', 'a target and --all exclude each other', {
       hint: 'intercept leave web, or intercept leave --all',
+    });
+  if (options.everyone === true && options.all === true)
+    throw new InterceptorError('USAGE_BAD_OPTION', '--all and --everyone exclude each other', {
+      hint: 'name the target whose sessions are to end: intercept leave web --everyone',
     });
   const form = reporterForm(options.json === true, process.stderr);
   const out = options.json === true ? process.stdout : process.stderr;
@@ -86,20 +94,17 @@ async function leaveOne(targetText: string, options: LeaveOptions, report: Repor
     if (await endSession(record, report)) ended = true;
     else await removeSessionRecord(record);
   }
-  const install = readInstall(resolved.workload);
   const identity = newIdentity();
-  if (install.state === 'installed') {
-    const by = whoIs(identity);
-    await askAgents(client, resolved.workload, install.record, identity, { method: 'evict', params: { by } }, log);
-  }
+  const everyone = options.everyone === true;
+  const evicted = await evictFrom(client, resolved.workload, { ref, identity, everyone, endedOwn: ended, log });
   try {
     const done = await handBack({
       client,
       ref,
       identity,
-      ownSessions: [],
+      ownSessions: evicted,
       keepAgent: false,
-      always: true,
+      takesOut: everyone ? 'used' : 'kept',
       report,
       log,
     });
@@ -113,6 +118,44 @@ async function leaveOne(targetText: string, options: LeaveOptions, report: Repor
     if (error instanceof InterceptorError && error.code === 'SESSION_NOT_FOUND') throw error;
     throw restoreFailed(ref, error);
   }
+}
+
+interface Eviction {
+  readonly ref: WorkloadRef;
+  readonly identity: SessionIdentity;
+  readonly everyone: boolean;
+  /** A session of this laptop has been ended just now. */
+  readonly endedOwn: boolean;
+  readonly log: Log;
+}
+
+/**
+ * Ends the caller's own sessions on the agents (those of this user on this laptop), or everybody's.
+ * @returns the ids of those that were to be ended
+ * @throws InterceptorError TARGET_IN_USE: none is the caller's, and others use the agent
+ */
+async function evictFrom(client: KubeClient, workload: Workload, eviction: Eviction): Promise<string[]> {
+  const { ref, identity, everyone, endedOwn, log } = eviction;
+  const install = readInstall(workload);
+  if (install.state !== 'installed') return [];
+  const ask = { method: 'status', params: {} } as const;
+  const statuses = await askAgents(client, workload, install.record, identity, ask, log);
+  const holders = new Map(statuses.flatMap(({ sessions }) => sessions).map((holder) => [holder.sessionId, holder]));
+  const own = [...holders.values()].filter((holder) => everyone || whoIs(holder) === whoIs(identity));
+  if (own.length === 0 && holders.size > 0 && !endedOwn) throw notYours(ref, [...holders.values()]);
+  if (own.length === 0) return [];
+  const sessionIds = own.map(({ sessionId }) => sessionId);
+  const params = { by: whoIs(identity), ...(everyone ? {} : { sessionIds }) };
+  await askAgents(client, workload, install.record, identity, { method: 'evict', params }, log);
+  return sessionIds;
+}
+
+function notYours(ref: WorkloadRef, holders: readonly Holder[]): InterceptorError {
+  const name = workloadText(ref);
+  const names = [...new Set(holders.map(whoIs))].join(', ');
+  return new InterceptorError('TARGET_IN_USE', `${name} is intercepted by ${names}, and not by you`, {
+    hint: `ask them to end it; or end their sessions, too: intercept leave ${name} -n ${ref.namespace} --everyone`,
+  });
 }
 
 /** Ends a session that has a pod of its own; the pod of one that is gone is deleted. */
@@ -162,7 +205,7 @@ async function tellOutcome(record: SessionRecord, options: LeaveOptions, report:
     report({ event: 'removed', workload: record.target });
     return;
   }
-  const kind = record.workloadKind === 'StatefulSet' ? 'StatefulSet' : 'Deployment';
+  const kind = isWorkloadKind(record.workloadKind) ? record.workloadKind : 'Deployment';
   const ref: WorkloadRef = { kind, namespace: record.namespace, name: record.workloadName };
   const workload = await readWorkload(client, ref);
   const install = workload === undefined ? undefined : readInstall(workload);

@@ -17,8 +17,8 @@ export interface HandBackOptions {
   readonly ownSessions: readonly string[];
   /** The session was started with --keep-agent. */
   readonly keepAgent: boolean;
-  /** Take the agent out whoever uses it, kept or not: `intercept leave`. */
-  readonly always: boolean;
+  /** Which agent is taken out: one that nobody uses; also one that is to be kept; also one that others use. */
+  readonly takesOut: 'unused' | 'kept' | 'used';
   /** Touch only this install: whatever else is there is somebody else's. */
   readonly installId?: string | undefined;
   readonly report: Report;
@@ -29,8 +29,11 @@ export interface HandBackOptions {
   readonly signal?: AbortSignal;
 }
 
+/** `unsure`: all that hold the agent have lost their tunnels: they come back within a moment, or never. */
+export type HandBackOutcome = 'restored' | 'kept' | 'unsure' | 'nothing';
+
 /** Restores a workload at the end of a session, unless somebody else still uses its agent or it is to be kept. */
-export async function handBack(options: HandBackOptions): Promise<'restored' | 'kept' | 'nothing'> {
+export async function handBack(options: HandBackOptions): Promise<HandBackOutcome> {
   const { client, ref, report } = options;
   const name = workloadText(ref);
   const workload = await readWorkload(client, ref);
@@ -38,25 +41,21 @@ export async function handBack(options: HandBackOptions): Promise<'restored' | '
   const { installId } = options;
   const foreign = installId !== undefined && install !== undefined && 'record' in install;
   if (foreign && install.record.installId !== installId) return 'nothing';
-  if (!options.always && workload !== undefined && install?.state === 'installed') {
-    if (options.keepAgent || install.record.keepAgent) {
-      report({ event: 'agent-kept', namespace: ref.namespace, workload: name, reason: '--keep-agent' });
+  if (options.takesOut !== 'used' && workload !== undefined && install?.state === 'installed') {
+    const kept = (reason: string): void =>
+      report({ event: 'agent-kept', namespace: ref.namespace, workload: name, reason });
+    if (options.takesOut === 'unused' && (options.keepAgent || install.record.keepAgent)) {
+      kept('--keep-agent');
       return 'kept';
     }
+    const question = { method: 'status', params: {} } as const;
     const statuses =
-      options.statuses ??
-      (await askAgents(
-        client,
-        workload,
-        install.record,
-        options.identity,
-        { method: 'status', params: {} },
-        options.log,
-      ));
-    const [holder] = otherHolders(statuses, options.ownSessions);
+      options.statuses ?? (await askAgents(client, workload, install.record, options.identity, question, options.log));
+    const holders = otherHolders(statuses, options.ownSessions);
+    const holder = holders.find(({ connected }) => connected) ?? holders[0];
     if (holder !== undefined) {
-      report({ event: 'agent-kept', namespace: ref.namespace, workload: name, reason: `${whoIs(holder)} uses it` });
-      return 'kept';
+      kept(holder.connected ? `${whoIs(holder)} uses it` : `${whoIs(holder)}, who uses it, has just lost the tunnel`);
+      return holder.connected ? 'kept' : 'unsure';
     }
   }
   const result = await restore(client, ref, {

@@ -54,6 +54,10 @@ export interface AgentHost {
   follow(signal: AbortSignal, handlers: HostHandlers): Promise<void>;
   /** The session holds its agents: notes of it that the host has to make. */
   held(): Promise<void>;
-  /** Takes the agents out again, unless somebody else still uses them. @throws what is left, and why */
-  handBack(end: HostEnd): Promise<void>;
+  /**
+   * Takes the agents out again, unless somebody else still uses them.
+   * @returns `unsure`: it is not known yet whether somebody does; the guardian has to look again
+   * @throws what is left, and why
+   */
+  handBack(end: HostEnd): Promise<'settled' | 'unsure'>;
 }

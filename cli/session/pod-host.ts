@@ -69,10 +69,10 @@ export class PodHost implements AgentHost {
 
   async held(): Promise<void> {}
 
-  async handBack({ signal }: HostEnd): Promise<void> {
+  async handBack({ signal }: HostEnd): Promise<'settled'> {
     const { client, report } = this.#options;
     const own = this.#own;
-    if (own === undefined) return; // createOwnPod() leaves nothing when it fails
+    if (own === undefined) return 'settled'; // createOwnPod() leaves nothing when it fails
     this.#ending = true;
     try {
       await removeOwnPod(client, own, { signal });
@@ -84,6 +84,7 @@ export class PodHost implements AgentHost {
       });
     }
     report({ event: 'removed', workload: this.#text });
+    return 'settled';
   }
 
   get #text(): string {

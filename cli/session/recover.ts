@@ -59,7 +59,7 @@ export async function recoverAbandoned(
         identity,
         ownSessions,
         keepAgent: false,
-        always: true,
+        takesOut: 'used',
         report: () => {},
         log,
         ...(signal === undefined ? {} : { signal }),

@@ -55,6 +55,11 @@ export class Session {
     });
   }
 
+  /** Whether the traffic has moved and is not being given back. */
+  get isReady(): boolean {
+    return this.#state === 'ready';
+  }
+
   get status(): SessionStatus {
     const pods = (this.#agents?.tunnels ?? []).map(({ pod, carrier, mux }) => ({
       pod,
@@ -211,15 +216,17 @@ export class Session {
     const commandEnd = await this.#process.endCommand(leave);
     await traffic?.drain(forced);
     await this.#process.close();
-    const statuses = await this.#askOthers();
+    // In this order: of two sessions that end at the same moment the later one sees that it is the last.
     await this.#agents?.release();
+    const statuses = await this.#askOthers();
     this.#watching.abort();
     await this.#agents?.close();
     await traffic?.close();
     await this.#tasks.close();
     try {
-      await host.handBack({ error: leave.error, statuses, replaces, signal: forced });
-      guardian.done();
+      const outcome = await host.handBack({ error: leave.error, statuses, replaces, signal: forced });
+      if (outcome === 'settled') guardian.done();
+      else guardian.handOver(); // looks again in a while
     } catch (error) {
       if (!host.brought && isForbidden(error)) {
         guardian.done(); // nothing was patched, and trying again would be forbidden, too

@@ -20,6 +20,8 @@ const GIVE_UP_AFTER_MS = 30 * 60_000;
 /** A command that ignores SIGTERM for this long is killed: nobody is left at its terminal to do it. */
 const COMMAND_ENDS_MS = 10_000;
 const COMMAND_POLL_MS = 200;
+/** Sessions that have lost their tunnels are given up by the agents after 30 s. */
+const LOOK_AGAIN_MS = 5_000;
 
 /** What the guardian does for a session that is gone: ends its command, restores its workload, removes its files. */
 export async function takeOver(task: GuardianTask, commandPid: number | undefined): Promise<void> {
@@ -40,8 +42,8 @@ export async function takeOver(task: GuardianTask, commandPid: number | undefine
   const giveUpAt = Date.now() + GIVE_UP_AFTER_MS;
   for (let attempt = 0; Date.now() < giveUpAt; attempt++) {
     try {
-      await restoreFor(task, log);
-      break;
+      if (await restoreFor(task, log)) break;
+      await pause(LOOK_AGAIN_MS, new AbortController().signal);
     } catch (error) {
       log.warn('restore failed, trying again', {
         workload: `${task.workloadKind}/${task.workloadName}`,
@@ -70,26 +72,28 @@ async function endCommand(pid: number): Promise<void> {
   }
 }
 
-async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>): Promise<void> {
+/** @returns false: to be tried again, when it is known whether others still use the agent */
+async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>): Promise<boolean> {
   const access = await loadKubeConfig({ kubeconfig: task.kubeconfig, context: task.context });
   await using client = await KubeClient.connect(access);
   if (task.workloadKind === 'Pod') {
     await removeOwnPodNamed(client, task.namespace, task.workloadName);
-    return;
+    return true;
   }
   const ref = { kind: task.workloadKind as WorkloadKind, namespace: task.namespace, name: task.workloadName };
   const workload = await readWorkload(client, ref);
-  if (workload !== undefined && workload.metadata.uid !== task.workloadUid) return; // made anew by somebody else
+  if (workload !== undefined && workload.metadata.uid !== task.workloadUid) return true; // made anew by somebody else
   const identity = newIdentity();
-  await handBack({
+  const outcome = await handBack({
     client,
     ref,
     identity,
     ownSessions: [task.sessionId, identity.sessionId],
     keepAgent: task.keepAgent,
-    always: false,
+    takesOut: 'unused',
     report: (event) =>
       log.info(event.event, { workload: workloadText(ref), step: 'step' in event ? event.step : undefined }),
     log,
   });
+  return outcome !== 'unsure';
 }

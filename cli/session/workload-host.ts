@@ -86,21 +86,21 @@ export class WorkloadHost implements AgentHost {
     return service;
   }
 
-  async handBack({ error, statuses, replaces, signal }: HostEnd): Promise<void> {
+  async handBack({ error, statuses, replaces, signal }: HostEnd): Promise<'settled' | 'unsure'> {
     const { client, identity, request, report, log } = this.#options;
     // Nothing of ours is there, or it is somebody else's.
     if (error instanceof InterceptorError) {
-      if (error.code === 'TARGET_IN_USE') return;
-      if (!this.brought && isBeforePatch(error)) return;
+      if (error.code === 'TARGET_IN_USE') return 'settled';
+      if (!this.brought && isBeforePatch(error)) return 'settled';
     }
     try {
-      await handBack({
+      const outcome = await handBack({
         client,
         ref: this.ref,
         identity,
         ownSessions: [identity.sessionId, ...replaces],
         keepAgent: request.keepAgent && error === undefined,
-        always: false,
+        takesOut: 'unused',
         // Nothing but an install that got stuck half-way is ours then.
         installId: this.brought ? undefined : this.#installId,
         report,
@@ -108,6 +108,7 @@ export class WorkloadHost implements AgentHost {
         ...(statuses.length === 0 ? {} : { statuses }),
         signal,
       });
+      return outcome === 'unsure' ? 'unsure' : 'settled';
     } catch (cause) {
       throw this.brought ? restoreFailed(this.ref, cause) : cause;
     }
