@@ -5,9 +5,8 @@ import { planDiff } from '../../../cli/kube/diff.ts';
 import { unifiedDiff } from '../../../cli/kube/line-diff.ts';
 import { planInstall } from '../../../cli/kube/plan-install.ts';
 import { withoutAgent } from '../../../cli/kube/plan-service.ts';
-import { choosePorts } from '../../../cli/kube/ports.ts';
 import { yamlLines } from '../../../cli/kube/yaml-text.ts';
-import { installRequest, rawContainer, rawService, rawWorkload } from './raw-objects.ts';
+import { installRequest, portsThrough, rawContainer, rawService, rawWorkload } from './raw-objects.ts';
 
 const anyLines = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 30 });
 
@@ -103,7 +102,7 @@ test('the dry run says in words what changes of each object', () => {
     { name: 'admin', port: 81, protocol: 'TCP', targetPort: 8081 },
   ]);
   const asking = (port: number): string[] => {
-    const ports = choosePorts(service, workload, [{ localPort: 3000, servicePort: port }]);
+    const ports = portsThrough(service, workload, port);
     const request = installRequest(workload, service, { ports });
     return words(planDiff(planInstall(workload, request, AT)));
   };
@@ -137,8 +136,9 @@ test('the dry run elides our annotation and leaves out the manifest that kubectl
     /^ {5}team: shop\n\+ {4}"?kube-intercept.dev\/intercept"?: "elided: install 0badcafe, records 4 changes with what was before"$/m,
   );
   assert.match(text, /^\+ {4}"?kube-intercept.dev\/intercept"?: "elided: install 0badcafe, records 2 changes/m);
-  assert.ok(plan.service);
-  const again = planInstall(plan.workload.after, installRequest(plan.workload.after, plan.service.after), AT);
+  const [planned] = plan.services;
+  assert.ok(planned);
+  const again = planInstall(plan.workload.after, installRequest(plan.workload.after, planned.after), AT);
   assert.equal(planDiff(again), '# deployment/web: no change, the agent is there already\n# service/web: no change\n');
 });
 

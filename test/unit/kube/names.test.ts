@@ -50,10 +50,11 @@ test('the inventory has workloads with our annotation, and Services whose worklo
   const workload = rawWorkload('Deployment', [rawContainer()]);
   const service = rawService([{ port: 80, protocol: 'TCP', targetPort: 8080 }]);
   const plan = planInstall(workload, installRequest(workload, service), '2026-01-01T00:00:00Z');
-  assert.ok(plan.service);
-  const [both] = inventory([plan.workload.after], [], [plan.service.after]);
+  const [planned] = plan.services;
+  assert.ok(planned);
+  const [both] = inventory([plan.workload.after], [], [planned.after]);
   assert.deepEqual([both?.install.state, both?.retargetedService, both?.wanted], ['installed', 'web', 2]);
-  const [orphan] = inventory([], [], [plan.service.after]);
+  const [orphan] = inventory([], [], [planned.after]);
   assert.deepEqual([orphan?.install.state, orphan?.retargetedService, orphan?.wanted], ['none', 'web', 0]);
   assert.deepEqual(inventory([workload], [], [service]), []);
 });

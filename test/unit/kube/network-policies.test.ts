@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
 import { type NetworkPolicy, networkPolicyWarnings } from '../../../cli/kube/network-policies.ts';
+import type { InstallMode, RouteRecord } from '../../../cli/kube/record.ts';
 
 const labels = { app: 'web' };
-const numeric = { port: 9901, appPort: 8080, servicePorts: [80] };
+const numeric: RouteRecord = {
+  port: 9901,
+  appPort: 8080,
+  protocol: 'tcp',
+  servicePorts: [{ service: 'web', port: 80 }],
+};
 const named = { ...numeric, targetName: 'http' };
+const udp: RouteRecord = { ...numeric, protocol: 'udp' };
+const mode: InstallMode = { kind: 'sidecar' };
 
 function policy(ports: unknown, over: Partial<NetworkPolicy['spec']> = {}): NetworkPolicy {
   const spec = { podSelector: { matchLabels: labels }, ingress: [{ ports }], ...over };
@@ -20,8 +28,9 @@ test.each([
   ['a range over both', [{ port: 8000, endPort: 9999 }], numeric, 0],
   ['another port', [{ port: 5432 }], numeric, 0],
   ['UDP', [{ port: 8080, protocol: 'UDP' }], numeric, 0],
+  ['UDP, where UDP is intercepted', [{ port: 8080, protocol: 'UDP' }], udp, 1],
 ])('a policy that admits %s', (_, ports, route, warnings) => {
-  assert.equal(networkPolicyWarnings([policy(ports)], labels, [route]).length, warnings);
+  assert.equal(networkPolicyWarnings([policy(ports)], labels, { mode, routes: [route] }).length, warnings);
 });
 
 test('policies of other pods or of egress only do not count, one with expressions does', () => {
@@ -31,6 +40,14 @@ test('policies of other pods or of egress only do not count, one with expression
   const expression = policy(ports, {
     podSelector: { matchExpressions: [{ key: 'app', operator: 'In', values: ['web'] }] },
   });
-  assert.equal(networkPolicyWarnings([others, egress, expression], labels, [numeric]).length, 1);
-  assert.match(networkPolicyWarnings([expression], labels, [numeric])[0] ?? '', /"p".*8080.*9901/);
+  assert.equal(networkPolicyWarnings([others, egress, expression], labels, { mode, routes: [numeric] }).length, 1);
+  assert.match(networkPolicyWarnings([expression], labels, { mode, routes: [numeric] })[0] ?? '', /"p".*8080.*9901/);
+});
+
+test('in the modes that keep the app’s ports, callers are admitted as before', () => {
+  for (const kind of ['replace', 'redirect'] as const)
+    assert.deepEqual(
+      networkPolicyWarnings([policy([{ port: 8080 }])], labels, { mode: { kind }, routes: [numeric] }),
+      [],
+    );
 });

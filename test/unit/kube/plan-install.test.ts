@@ -8,9 +8,16 @@ import { planInstall } from '../../../cli/kube/plan-install.ts';
 import { planService, restoredService } from '../../../cli/kube/plan-service.ts';
 import { templateRestored } from '../../../cli/kube/restore.ts';
 import { parseAgentConfig } from '../../../src/protocol/agent-config.ts';
-import { installRequest, rawContainer, rawService, rawWorkload } from './raw-objects.ts';
+import { installRequest, portsThrough, rawContainer, rawService, rawWorkload } from './raw-objects.ts';
 
 const AT = '2026-01-01T00:00:00Z';
+/** With one more container; the annotation's record stays. */
+function twoContainers(workload: Workload): Workload {
+  const copy = structuredClone(workload);
+  copy.spec.template.spec.containers.push(rawContainer({ name: 'other', ports: [] }));
+  return copy;
+}
+
 const named = rawService([{ name: 'web', port: 80, protocol: 'TCP', targetPort: 'http' }]);
 const numeric = rawService([{ name: 'web', port: 80, protocol: 'TCP', targetPort: 8080 }]);
 const deployment = rawWorkload('Deployment', [rawContainer()]);
@@ -41,12 +48,13 @@ describe('a named target port', () => {
       version: 1,
       tunnelPort: 9900,
       container: 'app',
-      routes: [{ port: 9901, appPort: 8080 }],
+      app: 'present',
+      routes: [{ port: 9901, appPort: 8080, protocol: 'tcp' }],
     });
   });
 
   test('leaves the Service alone', () => {
-    assert.equal(plan.service, undefined);
+    assert.deepEqual(plan.services, []);
   });
 
   test('that two ports of the container share a number with is found by its name', () => {
@@ -77,24 +85,23 @@ describe('a named target port', () => {
 
 describe('a numeric target port', () => {
   const plan = planInstall(deployment, installRequest(deployment, numeric), AT);
+  const retargeted = plan.services[0]?.after ?? numeric;
 
   test('changes nothing of the app, and points the Service to the agent', () => {
     assert.deepEqual(container(plan.workload.after, 'app'), container(deployment, 'app'));
-    assert.equal(plan.service?.after.spec.ports?.[0]?.targetPort, 9901);
-    assert.ok(plan.service?.after.metadata.annotations?.[INTERCEPT_ANNOTATION]);
+    assert.equal(retargeted.spec.ports?.[0]?.targetPort, 9901);
+    assert.ok(retargeted.metadata.annotations?.[INTERCEPT_ANNOTATION]);
   });
 
   test('comes back, by the annotation of the Service or by the record of the workload alone', () => {
-    assert.ok(plan.service);
-    assert.deepEqual(restoredService(plan.service.after, plan.record), numeric);
-    assert.deepEqual(originalService(plan.service.after), numeric);
-    const { annotations: _, ...metadata } = plan.service.after.metadata;
-    assert.deepEqual(restoredService({ ...plan.service.after, metadata }, plan.record), numeric);
+    assert.deepEqual(restoredService(retargeted, plan.record), numeric);
+    assert.deepEqual(originalService(retargeted), numeric);
+    const { annotations: _, ...metadata } = retargeted.metadata;
+    assert.deepEqual(restoredService({ ...retargeted, metadata }, plan.record), numeric);
   });
 
   test('is planned the same on a Service that is retargeted already', () => {
-    assert.ok(plan.service);
-    assert.deepEqual(planService(plan.service.after, deployment as never, plan.record)?.spec, plan.service.after.spec);
+    assert.deepEqual(planService(retargeted, deployment as never, plan.record)?.spec, retargeted.spec);
   });
 
   test('that somebody has changed is refused before retargeting and kept when restoring', () => {
@@ -102,8 +109,7 @@ describe('a numeric target port', () => {
     assert.throws(() => planService(changed, { kind: 'Deployment', name: 'web' }, plan.record), {
       code: 'CLUSTER_CONFLICT',
     });
-    assert.ok(plan.service);
-    const theirs = structuredClone(plan.service.after);
+    const theirs = structuredClone(retargeted);
     const [port] = theirs.spec.ports ?? [];
     assert.ok(port);
     port.targetPort = 7777;
@@ -111,7 +117,7 @@ describe('a numeric target port', () => {
   });
 });
 
-test('one install covers all TCP ports of the Service, on ports the pod does not use', () => {
+test('one install covers all ports of all Services, TCP and UDP, on ports the pod does not use', () => {
   const service = rawService([
     { name: 'web', port: 80, protocol: 'TCP', targetPort: 'http' },
     { name: 'same', port: 81, protocol: 'TCP', targetPort: 'http' },
@@ -120,11 +126,29 @@ test('one install covers all TCP ports of the Service, on ports the pod does not
   ]);
   const ports = [...(rawContainer().ports ?? []), { containerPort: 9900, protocol: 'TCP' }];
   const workload = rawWorkload('Deployment', [rawContainer({ ports })]);
-  const { record } = planInstall(workload, installRequest(workload, service), AT);
+  const internal = rawService([{ name: 'web', port: 8080, protocol: 'TCP', targetPort: 'http' }]);
+  internal.metadata.name = 'internal';
+  const request = installRequest(workload, service, { services: [service, internal] });
+  const { record, services } = planInstall(workload, request, AT);
+  assert.deepEqual(
+    services.map(({ before, passedPorts }) => [before.metadata.name, passedPorts]),
+    [['web', [82, 53]]],
+  );
   assert.equal(record.tunnelPort, 9902);
   assert.deepEqual(record.routes, [
-    { port: 9903, appPort: 8080, servicePorts: [80, 81], targetName: 'http' },
-    { port: 9904, appPort: 9901, servicePorts: [82] },
+    {
+      port: 9903,
+      appPort: 8080,
+      protocol: 'tcp',
+      servicePorts: [
+        { service: 'web', port: 80 },
+        { service: 'web', port: 81 },
+        { service: 'internal', port: 8080 },
+      ],
+      targetName: 'http',
+    },
+    { port: 9904, appPort: 9901, protocol: 'tcp', servicePorts: [{ service: 'web', port: 82 }] },
+    { port: 9905, appPort: 53, protocol: 'udp', servicePorts: [{ service: 'web', port: 53 }] },
   ]);
 });
 
@@ -214,24 +238,85 @@ describe('an agent that is there already', () => {
     assert.match(other.warnings[0] ?? '', /another version/);
   });
 
-  test('of another Service is refused, naming who installed it and the way out', () => {
-    const service = { ...named, metadata: { ...named.metadata, name: 'admin' } };
-    assert.throws(() => planInstall(after, { ...request, service }, AT), {
+  test('serves who comes through another Service, other ports and a Service made since', () => {
+    const later = rawService([{ port: 8080, protocol: 'TCP', targetPort: 'http' }]);
+    later.metadata.name = 'later';
+    const ports = portsThrough(later, after, 8080);
+    const plan = planInstall(after, { ...request, services: [named, later], ports }, AT);
+    assert.equal(plan.action, 'reuse');
+  });
+
+  test('with the environment of another container is refused, naming who installed it and the ways out', () => {
+    assert.throws(() => planInstall(twoContainers(after), { ...request, container: 'other' }, AT), {
       code: 'TARGET_IN_USE',
-      message: /service "web".*ann@laptop/,
-      hint: /intercept leave deployment\/web/,
+      message: /container "app", not of "other" \(by ann@laptop at /,
+      hint: 'take --container app, or end that intercept first: intercept leave deployment/web -n shop',
     });
   });
 
-  test('of a run is refused to an intercept, which is told that it takes no traffic, who brought it and the way out', () => {
-    const run = { ...request, service: undefined, ports: [] };
-    const { after: brought } = planInstall(deployment, run, AT).workload;
-    assert.equal(planInstall(brought, run, AT).action, 'reuse');
-    assert.throws(() => planInstall(brought, request, AT), {
-      code: 'TARGET_IN_USE',
-      message: /takes no traffic: "intercept run".*by ann@laptop at /,
-      hint: 'end what runs with it first: intercept leave deployment/web -n shop',
-    });
+  test('of another mode is refused, but for a plain intercept and a run where ports are redirected', () => {
+    const modes = ['sidecar', 'replace', 'redirect'] as const;
+    const fits = (there: (typeof modes)[number], kind: (typeof modes)[number], run = false): boolean => {
+      const asked = installRequest(deployment, named, { mode: { kind: there } });
+      const brought = planInstall(deployment, asked, AT).workload.after;
+      try {
+        const wish = { ...asked, mode: { kind }, ...(run ? { ports: [] } : {}) };
+        return planInstall(brought, wish, AT).action === 'reuse';
+      } catch (refusal) {
+        assert.equal((refusal as { code?: string }).code, 'TARGET_IN_USE');
+        return false;
+      }
+    };
+    for (const there of modes) {
+      for (const kind of modes)
+        assert.equal(
+          fits(there, kind),
+          there === kind || (there === 'redirect' && kind === 'sidecar'),
+          `${there} ${kind}`,
+        );
+      assert.equal(fits(there, 'sidecar', true), true);
+    }
+  });
+
+  test('of a run is extended for an intercept: same install and objects, planned anew from the original', () => {
+    for (const service of [named, numeric]) {
+      const run = { ...request, services: [], ports: [], container: 'app' };
+      const brought = planInstall(deployment, run, AT);
+      assert.deepEqual(brought.record.routes, []);
+      assert.equal(planInstall(brought.workload.after, run, AT).action, 'reuse');
+      const asked = installRequest(deployment, service, {
+        installId: '11111111',
+        createdBy: { user: 'bo', host: 'x' },
+      });
+      const plan = planInstall(brought.workload.after, asked, '2027-01-01T00:00:00Z');
+      assert.equal(plan.action, 'extend');
+      const { installId, configMap, secret, createdBy, createdAt, tunnelPort } = brought.record;
+      const { record } = plan;
+      assert.deepEqual(
+        { ...record, routes: [], changes: [] },
+        { ...record, installId, configMap, secret, createdBy, createdAt, tunnelPort, routes: [], changes: [] },
+      );
+      assert.deepEqual(originalWorkload(plan.workload.after), deployment);
+      assert.deepEqual(configOf(plan.workload.after).routes, [{ port: 9901, appPort: 8080, protocol: 'tcp' }]);
+      assert.equal(planInstall(plan.workload.after, asked, AT).action, 'reuse');
+      assert.equal(planInstall(plan.workload.after, run, AT).action, 'reuse');
+    }
+  });
+
+  test('that is extended keeps the ports it has', () => {
+    const other = rawService([{ port: 81, protocol: 'TCP', targetPort: 9901 }]);
+    other.metadata.name = 'other';
+    const asked = installRequest(deployment, other, { services: [named, other] });
+    const plan = planInstall(after, asked, AT);
+    assert.equal(plan.action, 'extend');
+    assert.deepEqual(
+      plan.record.routes.map(({ port, appPort }) => [port, appPort]),
+      [
+        [9901, 8080],
+        [9902, 9901],
+      ],
+    );
+    assert.deepEqual(originalWorkload(plan.workload.after), deployment);
   });
 
   test('that has lost its annotation is refused rather than patched twice', () => {

@@ -46,6 +46,7 @@ function state(
     pods: new Map(pods.map((pod) => [pod.metadata.uid ?? '', pod])),
     replicaSets: new Map(sets.map((set) => [set.metadata.uid ?? '', set])),
     eventProblems: new Map(),
+    asked: new Set(),
   };
 }
 
