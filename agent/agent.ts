@@ -2,11 +2,12 @@ import { errorText } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
 import { Mux } from '../src/mux/mux.ts';
 import type { Transport } from '../src/mux/transport.ts';
-import type { SessionIdentity } from '../src/protocol/control.ts';
+import type { AppPort, SessionIdentity } from '../src/protocol/control.ts';
 import { TaskGroup } from '../src/task-group.ts';
 import { VERSION } from '../src/version.ts';
 import { appEnvironment } from './app-environment.ts';
 import type { AgentSettings } from './config.ts';
+import { type DatagramPort, listenForDatagrams } from './datagrams/datagram-port.ts';
 import { drained } from './drain.ts';
 import { MAX_SESSIONS } from './limits.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
@@ -18,6 +19,7 @@ import { listenOnRoute, type RouteListener } from './route-listener.ts';
 import { Router } from './router.ts';
 import type { Session } from './session.ts';
 import { Sessions } from './sessions.ts';
+import { withTlsTexts } from './tls-material.ts';
 import { startTunnelServer, type TunnelServer } from './tunnel-server.ts';
 import { SessionVolumes } from './volumes/volumes.ts';
 
@@ -38,6 +40,8 @@ export interface AgentOptions {
 
 export interface AgentStats {
   readonly openConnections: number;
+  /** Clients of UDP ports. */
+  readonly flows: number;
   /** Streams that sessions opened: connections out of the pod, DNS, files. */
   readonly outgoing: number;
   readonly sessions: number;
@@ -56,6 +60,7 @@ export class Agent {
   readonly #outgoing: Outgoing;
   /** Several may lead to one app port: a name and a number, or two names. */
   readonly #routes: { readonly appPort: number; readonly listener: RouteListener }[] = [];
+  readonly #datagramPorts: { readonly appPort: number; readonly listener: DatagramPort }[] = [];
   readonly #tunnels = new Set<Mux>();
   readonly #tasks = new TaskGroup();
   readonly #stop = new AbortController();
@@ -70,7 +75,7 @@ export class Agent {
     this.#readiness = new Readiness(options.readyWithoutClaimMs);
     this.#proofs = new ArmedProofs(settings.credentials.key, settings.podName);
     this.#sessions = new Sessions<Mux>({
-      ports: settings.config.routes.map(({ appPort }) => ({ appPort, protocol: 'tcp' })),
+      ports: settings.config.routes.map(({ appPort, protocol }) => ({ appPort, protocol })),
       log,
       onClaim: () => this.#readiness.claimed(),
       ...(options.graceMs === undefined ? {} : { graceMs: options.graceMs }),
@@ -92,8 +97,9 @@ export class Agent {
   }
 
   /** Port on which callers of `appPort` are taken; 0 when there is none. */
-  routePort(appPort: number): number {
-    return this.#routes.find((route) => route.appPort === appPort)?.listener.port ?? 0;
+  routePort(appPort: number, protocol: AppPort['protocol'] = 'tcp'): number {
+    const routes = protocol === 'tcp' ? this.#routes : this.#datagramPorts;
+    return routes.find((route) => route.appPort === appPort)?.listener.port ?? 0;
   }
 
   /** Milliseconds since a session last used the agent; 0 while one does. */
@@ -104,6 +110,7 @@ export class Agent {
   stats(): AgentStats {
     return {
       openConnections: this.#router.openConnections,
+      flows: this.#datagramPorts.reduce((sum, { listener }) => sum + listener.flows, 0),
       outgoing: this.#outgoing.count,
       sessions: this.#sessions.connectedCount,
       unauthenticatedPeers: this.#server?.unauthenticatedPeers ?? 0,
@@ -126,7 +133,11 @@ export class Agent {
         onSession: (transport, identity) => this.#join(transport, identity),
         ...(handshakeDeadlineMs === undefined ? {} : { handshakeDeadlineMs }),
       });
-      for (const { port, appPort } of settings.config.routes) {
+      for (const { port, appPort, protocol } of settings.config.routes) {
+        if (protocol === 'udp') {
+          this.#datagramPorts.push({ appPort, listener: await this.#listenForDatagrams(port, appPort) });
+          continue;
+        }
         const listener = await listenOnRoute(port, (caller) => this.#router.accept(caller, appPort));
         this.#routes.push({ appPort, listener });
       }
@@ -138,7 +149,9 @@ export class Agent {
     this.#log.info('agent listens', {
       version: VERSION,
       tunnelPort: this.tunnelPort,
-      routes: this.#routes.map(({ appPort, listener }) => `${listener.port} for app port ${appPort}`),
+      routes: [...this.#routes, ...this.#datagramPorts].map(
+        ({ appPort, listener }) => `${listener.port} for app port ${appPort}`,
+      ),
     });
   }
 
@@ -166,7 +179,7 @@ export class Agent {
   async close(): Promise<void> {
     this.#stop.abort();
     this.#readiness.close();
-    for (const { listener } of this.#routes) listener.close();
+    for (const { listener } of [...this.#routes, ...this.#datagramPorts]) listener.close();
     this.#server?.close();
     await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()));
     await this.#outgoing.close();
@@ -178,6 +191,19 @@ export class Agent {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #listenForDatagrams(port: number, appPort: number): Promise<DatagramPort> {
+    const { settings, log, outgoing } = this.#options;
+    return listenForDatagrams({
+      port,
+      appPort,
+      podIp: settings.podIp,
+      app: settings.config.app,
+      claim: () => this.#sessions.claims.table({ appPort, protocol: 'udp' }).whole,
+      log,
+      ...(outgoing?.udpIdleMs === undefined ? {} : { idleMs: outgoing.udpIdleMs }),
+    });
   }
 
   /** Runs the tunnel of a peer that proved itself. */
@@ -219,8 +245,9 @@ export class Agent {
     const { settings, env } = this.#options;
     const { key } = settings.credentials;
     return {
-      claim: (wish) => {
-        this.#sessions.claim(session, wish);
+      claim: async (wish) => {
+        const intercepts = await withTlsTexts(wish.intercepts, this.#options.outgoing?.volumePlaces);
+        this.#sessions.claim(session, { ...wish, intercepts });
         return {};
       },
       route: ({ appPort, protocol, to }) => {

@@ -1,4 +1,6 @@
+import type { TlsEnding } from '../src/http/detect.ts';
 import { type CompiledFilter, compileFilter } from '../src/http/filters/match.ts';
+import { tlsEnding } from '../src/net/tls.ts';
 import type { Intercept, InterceptStatus, RouteTo } from '../src/protocol/control.ts';
 import type { Session, SessionCarrier } from './session.ts';
 
@@ -7,6 +9,7 @@ export class Claim<Carrier extends SessionCarrier> {
   readonly session: Session<Carrier>;
   readonly intercept: Omit<Intercept, 'to'>;
   readonly filter: CompiledFilter | undefined;
+  readonly tls: TlsEnding | undefined;
   /** Later claims have higher numbers. A claim that is made again keeps its own. */
   readonly order: number;
   readonly #maxHoldMs: number;
@@ -14,7 +17,10 @@ export class Claim<Carrier extends SessionCarrier> {
   readonly #counts: { taken: number; open: number; dropped: number; hasBegun: boolean };
   #to: RouteTo = 'app';
 
-  /** @param before the session's claim of the same, if it has one: number and counts go on */
+  /**
+   * @param intercept with TLS as texts, checked (withTlsTexts)
+   * @param before the session's claim of the same, if it has one: number and counts go on
+   */
   constructor(
     session: Session<Carrier>,
     intercept: Omit<Intercept, 'to'>,
@@ -25,6 +31,7 @@ export class Claim<Carrier extends SessionCarrier> {
     this.session = session;
     this.intercept = intercept;
     this.filter = intercept.filter === undefined ? undefined : compileFilter(intercept.filter);
+    this.tls = intercept.tls === undefined || !('key' in intercept.tls) ? undefined : tlsEnding(intercept.tls);
     this.order = before?.order ?? order;
     this.#maxHoldMs = holdMs;
     this.#counts = before === undefined ? { taken: 0, open: 0, dropped: 0, hasBegun: false } : before.#counts;

@@ -71,6 +71,10 @@ export const MAX_OUTGOING = 8_192;
 export const OUTGOING_CONNECT_TIMEOUT_MS = 30_000;
 /** Of each address of a name but the last. Node gives up an address before it tries the next: not so soon as its 250 ms. */
 export const OUTGOING_ATTEMPT_TIMEOUT_MS = 2_500;
+/** Clients of one UDP route port; of one more, who was silent for longest is forgotten. */
+export const MAX_DATAGRAM_FLOWS = 2_048;
+/** Of one flow, until the laptop takes it or the app gets them. */
+export const MAX_KEPT_DATAGRAM_BYTES = 64 * 1024;
 /** Datagrams: how long nothing may pass either way; conntrack has 30 s and 120 s. */
 export const UDP_IDLE_MS = 60_000;
 export const UDP_ANSWERED_IDLE_MS = 120_000;

@@ -1,3 +1,4 @@
+import type { TlsEnding } from '../src/http/detect.ts';
 import { FilterTable, type TableEntry } from '../src/http/filters/table.ts';
 import type { RequestHead } from '../src/http/routing.ts';
 import type { Claim } from './claim.ts';
@@ -12,6 +13,8 @@ export class PortTable<Carrier extends SessionCarrier> {
   /** Somebody wants single requests: the port's bytes must be read as HTTP. */
   readonly isHttp: boolean;
   readonly claims: readonly Claim<Carrier>[];
+  /** What ends TLS of callers: the oldest claim's that has something for it. */
+  readonly tls: TlsEnding | undefined;
   /** Made when first asked: sessions come in bursts, and ordering many filters takes a while. */
   #takers: FilterTable<Claim<Carrier>> | undefined;
   #mirrors: FilterTable<Claim<Carrier>> | undefined;
@@ -21,6 +24,7 @@ export class PortTable<Carrier extends SessionCarrier> {
     this.claims = claims;
     this.whole = claims.find(({ intercept, filter }) => filter === undefined && !intercept.mirror);
     this.wholeMirrors = mirrors.filter(({ filter }) => filter === undefined);
+    this.tls = claims.find(({ tls }) => tls !== undefined)?.tls;
     this.isHttp = claims.some(({ filter }) => filter !== undefined);
   }
 

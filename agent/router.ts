@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import type { TlsEnding } from '../src/http/detect.ts';
 import type { Log } from '../src/log.ts';
 import type { AppPort } from '../src/protocol/control.ts';
 import { APP_IS_REPLACED, AppWay } from './app-way.ts';
@@ -89,15 +88,11 @@ export class Router {
       table: () => this.#table(appPort),
       appWay: app === 'replaced' ? undefined : this.#appWay,
       proofGate: proofs.gate(appPort),
-      tls: this.#tlsEnding(appPort),
+      tls: this.#table(appPort).tls,
       onNotHttp: (speaks: 'tls' | 'other') => this.#notHttp.seen(this.#table(appPort), speaks),
       log,
     };
     return new HttpCaller(caller, options, (self) => this.#done(self));
-  }
-
-  #tlsEnding(_appPort: number): TlsEnding | undefined {
-    return undefined;
   }
 
   #connection(caller: Socket, appPort: number): Connection {

@@ -15,8 +15,12 @@ export function reset(side: Resettable): void {
   else side.resetAndDestroy();
 }
 
-/** The caller's address; IPv4 in its usual form although the listener is dual-stack. */
+/** The caller's address. */
 export function callerHost(caller: Socket): string {
-  const address = caller.remoteAddress ?? '';
+  return plainAddress(caller.remoteAddress ?? '');
+}
+
+/** An IPv4 address in its usual form although the listener is dual-stack. */
+export function plainAddress(address: string): string {
   return address.startsWith('::ffff:') ? address.slice(7) : address;
 }

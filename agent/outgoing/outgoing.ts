@@ -97,6 +97,7 @@ export class Outgoing {
           () => this.#fileTurn(),
         );
       case 'incoming':
+      case 'datagrams':
         stream.refuse('refused'); // opened by agents only
         return;
       default:

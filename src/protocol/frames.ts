@@ -5,7 +5,7 @@ export const RESET_REASONS = ['reset', 'refused', 'unreachable', 'timeout', 'lim
 export type ResetReason = (typeof RESET_REASONS)[number];
 
 /** What an open frame asks for. Wire value = index. */
-export const OPEN_KINDS = ['incoming', 'tcp', 'udp', 'dns', 'file'] as const;
+export const OPEN_KINDS = ['incoming', 'tcp', 'udp', 'dns', 'file', 'datagrams'] as const;
 export type OpenKind = (typeof OPEN_KINDS)[number];
 
 /** One frame (PROTOCOL.md "Frames"). Payloads of decoded frames are views into the message. */

@@ -11,7 +11,7 @@ import { echoAs, listenTcp, type TcpServer, until } from './tcp.ts';
 /** One certificate for all tests of a file: making one takes a tenth of a second. */
 export const CERTIFICATE = makeCertificate();
 
-const NOTHING_OPEN = { openConnections: 0, outgoing: 0, sessions: 0, unauthenticatedPeers: 0, timers: 0 };
+const NOTHING_OPEN = { openConnections: 0, flows: 0, outgoing: 0, sessions: 0, unauthenticatedPeers: 0, timers: 0 };
 
 export interface LogRecord {
   readonly level: string;
