@@ -52,9 +52,9 @@ test('the inventory has workloads with our annotation, and Services whose worklo
   const plan = planInstall(workload, installRequest(workload, service), '2026-01-01T00:00:00Z');
   const [planned] = plan.services;
   assert.ok(planned);
-  const [both] = inventory([plan.workload.after], [], [planned.after]);
+  const [both] = inventory({ Deployment: [plan.workload.after] }, [planned.after]);
   assert.deepEqual([both?.install.state, both?.retargetedService, both?.wanted], ['installed', 'web', 2]);
-  const [orphan] = inventory([], [], [planned.after]);
+  const [orphan] = inventory({}, [planned.after]);
   assert.deepEqual([orphan?.install.state, orphan?.retargetedService, orphan?.wanted], ['none', 'web', 0]);
-  assert.deepEqual(inventory([workload], [], [service]), []);
+  assert.deepEqual(inventory({ Deployment: [workload] }, [service]), []);
 });

@@ -111,7 +111,7 @@ export function installRequest(
     name: workload.metadata.name,
     mode: { kind: 'sidecar' },
     services: [service],
-    ports: portsThrough(service, workload, first?.port),
+    ports: over.ports ?? portsThrough(service, workload, first?.port),
     agent: { image: 'node:22-slim', code: 'agent();' },
     createdBy: { user: 'ann', host: 'laptop' },
     keepAgent: false,
