@@ -1,11 +1,11 @@
-import { type KubeClient, KubeStatusError, resourcePath } from './client.ts';
+import { type KubeClient, KubeStatusError } from './client.ts';
 import { AGENT_CONTAINER, INTERCEPT_ANNOTATION } from './names.ts';
-import { labelSelectorText, type Workload } from './objects.ts';
+import { labelSelectorText, type Workload, workloadsPath } from './objects.ts';
 import { controllerOf } from './owners.ts';
 import type { ReplicaSet } from './rollout-judge.ts';
 
 /**
- * Takes our traces out of a Deployment's history: ReplicaSets of the template with the agent are deleted once they have no pods
+ * Takes our traces out of the history of a Deployment or Rollout: ReplicaSets of the template with the agent are deleted once they have no pods
  * (else `kubectl rollout undo` would bring an agent back whose objects are gone), and our annotation, which the
  * controller copies to every ReplicaSet, is taken off the others. A user without these rights leaves them; nothing fails.
  */
@@ -15,7 +15,7 @@ export async function cleanHistory(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { namespace = '', uid } = workload.metadata;
-  const path = resourcePath({ apiVersion: 'apps/v1', resource: 'replicasets', namespace });
+  const path = workloadsPath('ReplicaSet', namespace);
   try {
     const list = await client.list<ReplicaSet>(path, {
       labelSelector: labelSelectorText(workload.spec.selector),

@@ -1,9 +1,14 @@
 import { readInstall, readRetarget } from './annotation.ts';
 import type { CallControl } from './apply.ts';
-import { type KubeClient, resourcePath } from './client.ts';
+import { hasRollouts } from './argo-rollouts.ts';
+import { type KubeClient, type KubeObject, resourcePath } from './client.ts';
+import { readOrUndefined } from './guarded-patch.ts';
 import { INTERCEPT_ANNOTATION } from './names.ts';
-import { type Service, type Workload, type WorkloadRef, workloadResource } from './objects.ts';
+import { type Service, type Workload, type WorkloadRef, wantedPods } from './objects.ts';
+import { ownerOf } from './owners.ts';
 import type { InstallState } from './record.ts';
+import { ifAllowed } from './target.ts';
+import { WORKLOAD_KINDS, type WorkloadKind, workloadPath, workloadsPath } from './workload-kinds.ts';
 
 /** A workload that carries our annotation, or whose Service still does (`none`: workload gone or cleaned). */
 export interface FoundInstall {
@@ -15,50 +20,82 @@ export interface FoundInstall {
   readonly retargetedService: string | undefined;
 }
 
-/** All installs of a namespace, or of all namespaces (`undefined`). @throws InterceptorError CLUSTER_* */
+/** All workloads that may carry an install, by kind. */
+export type WorkloadsByKind = Readonly<Partial<Record<WorkloadKind, readonly Workload[]>>>;
+
+/**
+ * All installs of a namespace, or of all namespaces (`undefined`). Kinds that the cluster does not have, or that the user
+ * has no rights for beside Deployments and StatefulSets, have none.
+ * @throws InterceptorError CLUSTER_*
+ */
 export async function findInstalls(
   client: KubeClient,
   namespace: string | undefined,
   { signal }: CallControl = {},
 ): Promise<FoundInstall[]> {
-  const workloads = async (kind: WorkloadRef['kind']): Promise<Workload[]> => {
-    const path = resourcePath({ apiVersion: 'apps/v1', resource: workloadResource(kind), namespace });
-    return (await client.list<Workload>(path, { signal })).items;
+  const listed = async (kind: WorkloadKind): Promise<[WorkloadKind, readonly Workload[]]> => {
+    const look = async (): Promise<readonly Workload[]> => {
+      if (kind === 'ReplicaSet') return await annotatedReplicaSets(client, namespace, signal);
+      if (kind === 'Rollout' && !(await hasRollouts(client, signal))) return [];
+      return (await client.list<Workload>(workloadsPath(kind, namespace), { signal })).items;
+    };
+    return [kind, (await ifAllowed(kind, look)) ?? []];
   };
-  const [deployments, statefulSets, services] = await Promise.all([
-    workloads('Deployment'),
-    workloads('StatefulSet'),
+  const [services, ...workloads] = await Promise.all([
     client.list<Service>(resourcePath({ apiVersion: 'v1', resource: 'services', namespace }), { signal }),
+    ...WORKLOAD_KINDS.map(listed),
   ]);
-  return inventory(deployments, statefulSets, services.items);
+  return inventory(Object.fromEntries(workloads), services.items);
+}
+
+/**
+ * ReplicaSets of their own that carry an annotation of ours. There are ten for each Deployment, with our annotation copied to
+ * them: they are listed by their metadata only, and the few that are meant are read.
+ */
+async function annotatedReplicaSets(
+  client: KubeClient,
+  namespace: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Workload[]> {
+  const { text } = await client.request({
+    method: 'GET',
+    path: workloadsPath('ReplicaSet', namespace),
+    headers: { accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1' },
+    signal,
+  });
+  const { items } = JSON.parse(text) as { items: KubeObject[] };
+  const ours = items.filter(
+    (set) => set.metadata.annotations?.[INTERCEPT_ANNOTATION] !== undefined && ownerOf(set) === undefined,
+  );
+  const read = ours.map(({ metadata: { namespace: its = '', name } }) =>
+    readOrUndefined<Workload>(client, workloadPath({ kind: 'ReplicaSet', namespace: its, name }), signal),
+  );
+  return (await Promise.all(read)).filter((set) => set !== undefined);
 }
 
 /** The installs among these objects, by namespace and name. Pure. */
-export function inventory(
-  deployments: readonly Workload[],
-  statefulSets: readonly Workload[],
-  services: readonly Service[],
-): FoundInstall[] {
+export function inventory(workloads: WorkloadsByKind, services: readonly Service[]): FoundInstall[] {
   const found = new Map<string, FoundInstall>();
-  const add = (kind: WorkloadRef['kind'], workload: Workload): void => {
-    if (workload.metadata.annotations?.[INTERCEPT_ANNOTATION] === undefined) return;
-    const ref = { kind, namespace: workload.metadata.namespace ?? '', name: workload.metadata.name };
-    const wanted = workload.spec.replicas ?? 1;
-    found.set(keyOf(ref), { ref, install: readInstall(workload), wanted, retargetedService: undefined });
-  };
-  for (const workload of deployments) add('Deployment', workload);
-  for (const workload of statefulSets) add('StatefulSet', workload);
+  for (const kind of WORKLOAD_KINDS)
+    for (const workload of workloads[kind] ?? []) {
+      if (workload.metadata.annotations?.[INTERCEPT_ANNOTATION] === undefined) continue;
+      // a copy by a controller, as a Deployment's on its ReplicaSets
+      if (ownerOf(workload) !== undefined && kind === 'ReplicaSet') continue;
+      const ref = { kind, namespace: workload.metadata.namespace ?? '', name: workload.metadata.name };
+      const wanted = wantedPods(kind, workload);
+      found.set(keyOf(ref), { ref, install: readInstall(workload), wanted, retargetedService: undefined });
+    }
   for (const service of services) {
     const retarget = readRetarget(service);
     if (retarget === undefined) continue;
     const ref = { ...retarget.workload, namespace: service.metadata.namespace ?? '' };
-    const present = (ref.kind === 'Deployment' ? deployments : statefulSets).find(
+    const present = workloads[ref.kind]?.find(
       ({ metadata }) => metadata.name === ref.name && (metadata.namespace ?? '') === ref.namespace,
     );
     const bare: FoundInstall = {
       ref,
       install: { state: 'none' },
-      wanted: present === undefined ? 0 : (present.spec.replicas ?? 1),
+      wanted: present === undefined ? 0 : wantedPods(ref.kind, present),
       retargetedService: undefined,
     };
     found.set(keyOf(ref), { ...(found.get(keyOf(ref)) ?? bare), retargetedService: service.metadata.name });

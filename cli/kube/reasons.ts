@@ -104,6 +104,10 @@ export function workloadProblem(workload: Workload): Problem | undefined {
       return problem('failed', condition.reason ?? 'ReplicaFailure', condition.message ?? 'pods cannot be created');
     if (condition.type === 'Progressing' && condition.reason === 'ProgressDeadlineExceeded')
       return problem('failed', 'ProgressDeadlineExceeded', condition.message ?? 'the rollout made no progress');
+    if (condition.type === 'Progressing' && condition.reason === 'RolloutAborted')
+      return problem('failed', 'RolloutAborted', condition.message ?? 'Argo Rollouts has aborted the rollout');
+    if (condition.type === 'InvalidSpec' && condition.status === 'True')
+      return problem('failed', 'InvalidSpec', condition.message ?? 'Argo Rollouts does not accept its spec');
   }
   return undefined;
 }

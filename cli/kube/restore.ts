@@ -137,7 +137,7 @@ async function untilRolledOut(
   }
 }
 
-/** Strategy and annotation, and the Deployment's history. Another install that has begun meanwhile is left alone. */
+/** Strategy and annotation, and the history of a Deployment or Rollout. Another install that has begun meanwhile is left alone. */
 async function finish(
   client: KubeClient,
   ref: WorkloadRef,
@@ -156,7 +156,7 @@ async function finish(
     { signal },
   );
   if (finished === undefined || !ours) return;
-  if (ref.kind === 'Deployment') await cleanHistory(client, finished.object, signal);
+  if (ref.kind === 'Deployment' || ref.kind === 'Rollout') await cleanHistory(client, finished.object, signal);
   await sweepOrphans(client, finished.object, options);
 }
 

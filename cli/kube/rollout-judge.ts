@@ -1,7 +1,18 @@
+import { pauseText } from './argo-rollouts.ts';
 import type { KubeObject } from './client-types.ts';
-import { isObserved, isPodReady, type Pod, type Workload, type WorkloadKind } from './objects.ts';
+import {
+  isObserved,
+  isPodReady,
+  isReplacedByHand,
+  type Pod,
+  type Workload,
+  type WorkloadKind,
+  wantedPods,
+} from './objects.ts';
 import { controllerOf } from './owners.ts';
 import { type Problem, podProblem, problemText, workloadProblem } from './reasons.ts';
+import { isOfTemplate, isRolledOut } from './rollout-kinds.ts';
+import { podToReplace } from './rollout-replace.ts';
 
 /** apps/v1 ReplicaSet, as far as we read it. */
 export interface ReplicaSet extends KubeObject {
@@ -25,6 +36,8 @@ export interface RolloutState {
   readonly replicaSets: Map<string, ReplicaSet>;
   /** The latest problem that events told, by the uid of what they are about. */
   readonly eventProblems: Map<string, Problem>;
+  /** Uids of pods that we have asked to end: the watch may not have told yet. */
+  readonly asked: ReadonlySet<string>;
 }
 
 export interface RolloutView {
@@ -38,6 +51,8 @@ export interface RolloutView {
   readonly unschedulable: readonly Pod[];
   /** Of a StatefulSet: pods of another revision that are not ready; the controller waits for them for ever. */
   readonly stuck: readonly Pod[];
+  /** The pod to delete now, where the controller does not replace pods itself. */
+  readonly replace: Pod | undefined;
   /** Pods of the workload that were told to end and still exist: callers may reach them until the nodes' proxies know. */
   readonly leaving: readonly Pod[];
 }
@@ -47,7 +62,7 @@ const REVISION = 'deployment.kubernetes.io/revision';
 /** What the state means now. Pure. */
 export function judgeRollout(state: RolloutState): RolloutView {
   const { workload, kind } = state;
-  const wanted = workload?.spec.replicas ?? 1;
+  const wanted = workload === undefined ? 1 : wantedPods(kind, workload);
   const nothing = {
     updatedReady: 0,
     wanted,
@@ -55,20 +70,21 @@ export function judgeRollout(state: RolloutState): RolloutView {
     failure: undefined,
     unschedulable: [],
     stuck: [],
+    replace: undefined,
     leaving: [],
   };
   if (workload === undefined) return { ...nothing, waitingFor: undefined };
   if (!isObserved(workload, state.generation)) return { ...nothing, waitingFor: `the ${kind} controller` };
 
   const pods = [...state.pods.values()];
-  const live = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  const isLeaving = ({ metadata }: Pod): boolean =>
+    metadata.deletionTimestamp !== undefined || state.asked.has(metadata.uid ?? '');
+  const live = pods.filter((pod) => !isLeaving(pod));
+  const leaving = pods.filter((pod) => isLeaving(pod) && isOwned(state, workload, pod));
   const replicaSet = kind === 'Deployment' ? presentReplicaSet(state, workload) : undefined;
-  const isPresent = (pod: Pod): boolean =>
-    kind === 'Deployment'
-      ? replicaSet !== undefined && controllerOf(pod)?.uid === replicaSet.metadata.uid
-      : pod.metadata.labels?.['controller-revision-hash'] === workload.status?.updateRevision;
-  const present = live.filter(isPresent);
-  const old = live.filter((pod) => !isPresent(pod) && isOwned(state, workload, pod));
+  const isPresent = (pod: Pod): boolean => isOfTemplate(kind, workload, pod, replicaSet?.metadata.uid);
+  const present = live.filter((pod) => isPresent(pod) && isOwned(state, workload, pod));
+  const old = live.filter((pod) => !isPresent(pod) && isOwned(state, workload, pod) && !isSpent(kind, pod));
   const updatedReady = present.filter(isPodReady).length;
   const problems = present.flatMap((pod) => {
     const problem = podProblem(pod);
@@ -76,7 +92,8 @@ export function judgeRollout(state: RolloutState): RolloutView {
       ? []
       : [{ pod, problem: withEvent(problem, state.eventProblems.get(pod.metadata.uid ?? '')) }];
   });
-  const done = kind === 'Deployment' ? isDeployed(workload, wanted) : isReplaced(workload, wanted, present, old);
+  const done = isRolledOut(kind, workload, { wanted, present, old });
+  const byHand = isReplacedByHand(kind, workload);
   const creation = creationProblem(state, workload, replicaSet);
   const failed = problems.find(({ problem }) => problem.severity === 'failed');
   const failure = done
@@ -89,9 +106,10 @@ export function judgeRollout(state: RolloutState): RolloutView {
     done,
     failure,
     unschedulable: problems.filter(({ problem }) => problem.reason === 'Unschedulable').map(({ pod }) => pod),
-    stuck: kind === 'StatefulSet' ? old.filter((pod) => !isPodReady(pod)) : [],
-    leaving: pods.filter((pod) => pod.metadata.deletionTimestamp !== undefined && isOwned(state, workload, pod)),
-    waitingFor: done ? undefined : waitingText(workload, creation, first, old, updatedReady, wanted),
+    stuck: kind === 'StatefulSet' && !byHand ? old.filter((pod) => !isPodReady(pod)) : [],
+    replace: byHand && !done ? podToReplace(kind, { wanted, present, old, leaving }) : undefined,
+    leaving,
+    waitingFor: done ? undefined : waitingText(workload, creation, first, byHand ? leaving : old, updatedReady, wanted),
   };
 }
 
@@ -103,6 +121,8 @@ function waitingText(
   updatedReady: number,
   wanted: number,
 ): string {
+  const paused = workload.kind === 'Rollout' ? pauseText(workload) : undefined;
+  if (paused !== undefined) return `the rollout, which ${paused}`;
   if (workload.spec.paused === true) return 'the rollout is paused';
   if (creation !== undefined) return problemText(creation);
   if (first !== undefined) return problemText(first.problem, first.pod.metadata.name);
@@ -124,6 +144,11 @@ function withEvent(problem: Problem, event: Problem | undefined): Problem {
     problem.reason,
   );
   return silent ? event : problem;
+}
+
+/** A pod that has ended and stays for its logs; a StatefulSet makes it anew, the others leave it. */
+function isSpent(kind: WorkloadKind, { status }: Pod): boolean {
+  return kind !== 'StatefulSet' && (status?.phase === 'Failed' || status?.phase === 'Succeeded');
 }
 
 function isOwned(state: RolloutState, workload: Workload, pod: Pod): boolean {
@@ -161,29 +186,4 @@ function creationProblem(
   return (
     state.eventProblems.get(workload.metadata.uid ?? '') ?? state.eventProblems.get(replicaSet?.metadata.uid ?? '')
   );
-}
-
-function isDeployed({ status }: Workload, wanted: number): boolean {
-  const { updatedReplicas = 0, replicas = 0, availableReplicas = 0 } = status ?? {};
-  return updatedReplicas >= wanted && replicas <= updatedReplicas && availableReplicas >= updatedReplicas;
-}
-
-/**
- * Whether a StatefulSet has replaced every pod it must. Its revisions do not tell alone: an unfinished rollout that is taken
- * back has the current revision for its update revision at once, with pods of the one being left still there.
- */
-function isReplaced(workload: Workload, wanted: number, present: readonly Pod[], old: readonly Pod[]): boolean {
-  const { updatedReplicas = 0, replicas = 0, readyReplicas = 0, ...status } = workload.status ?? {};
-  const partition = Math.min(workload.spec.updateStrategy?.rollingUpdate?.partition ?? 0, wanted);
-  const first = (workload.spec.ordinals?.start ?? 0) + partition;
-  const isDue = (pod: Pod): boolean => partition === 0 || ordinalOf(pod) >= first;
-  if (readyReplicas < wanted || updatedReplicas < wanted - partition || old.some(isDue)) return false;
-  // The status may be of before the last pods went.
-  if (present.filter((pod) => isDue(pod) && isPodReady(pod)).length < wanted - partition) return false;
-  // The controller sets currentRevision when every pod is of the update revision and ready.
-  return partition > 0 || (status.currentRevision === status.updateRevision && replicas === wanted);
-}
-
-function ordinalOf({ metadata }: Pod): number {
-  return Number(/-(\d+)$/.exec(metadata.name)?.[1] ?? 0);
 }

@@ -1,13 +1,14 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { TaskGroup } from '../../src/task-group.ts';
-import { type KubeClient, type KubeObject, KubeStatusError, resourcePath } from './client.ts';
+import { type KubeClient, type KubeObject, KubeStatusError } from './client.ts';
 import { corePath } from './guarded-patch.ts';
 import {
   labelSelectorText,
   type Pod,
   type Workload,
   type WorkloadRef,
-  workloadResource,
+  workloadPath,
+  workloadsPath,
   workloadText,
 } from './objects.ts';
 import { controllerOf } from './owners.ts';
@@ -26,7 +27,7 @@ export interface RolloutProgress {
 
 export interface RolloutOptions {
   readonly signal?: AbortSignal | undefined;
-  /** DEFAULT_ROLLOUT_DEADLINE_MS unless given. */
+  /** How long no further pod may become ready; DEFAULT_ROLLOUT_DEADLINE_MS unless given. */
   readonly deadlineMs?: number | undefined;
   /** The rollout of at least this metadata.generation; the one read first unless given. */
   readonly generation?: number | undefined;
@@ -47,6 +48,8 @@ type KubeEvent = KubeObject & EventView;
 
 /**
  * Waits until every wanted pod runs the workload's present template, is ready, and no pod of an older one is left to serve.
+ * Where the workload's controller leaves its old pods alone (OnDelete, a ReplicaSet), they are deleted here, one at a time; who
+ * waits for the same rollout again goes on with what is left.
  * @returns the workload as last seen
  * @throws InterceptorError AGENT_IMAGE_UNAVAILABLE, ROLLOUT_FAILED with the cluster's reason, as soon as it is definite;
  *   TARGET_NOT_FOUND when the workload is deleted meanwhile; CLUSTER_*; the signal's reason
@@ -56,10 +59,9 @@ export async function waitForRollout(
   ref: WorkloadRef,
   options: RolloutOptions = {},
 ): Promise<Workload> {
-  const path = resourcePath({ apiVersion: 'apps/v1', resource: workloadResource(ref.kind), namespace: ref.namespace });
-  const workload = await readFirst(client, `${path}/${encodeURIComponent(ref.name)}`, ref, options.signal);
+  const workload = await readFirst(client, ref, options.signal);
   const wait = new RolloutWait(client, ref, options, workload);
-  return await wait.run(path);
+  return await wait.run();
 }
 
 class RolloutWait {
@@ -68,10 +70,15 @@ class RolloutWait {
   readonly #options: RolloutOptions;
   readonly #state: RolloutState;
   readonly #firstUnschedulableMs = new Map<string, number>();
-  readonly #deleted = new Set<string>();
+  /** Uids of pods that we have asked to end. */
+  readonly #asked = new Set<string>();
   /** When the rollout was first seen to be complete. */
   #doneMs: number | undefined;
   #leavingTimer: NodeJS.Timeout | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  readonly #startedMs = performance.now();
+  /** The most pods of the present template that were ready at once. */
+  #mostReady = 0;
   readonly #tasks = new TaskGroup();
   readonly #ended = new AbortController();
   /** Set by the watches; the rollout is judged only on complete lists. */
@@ -91,10 +98,11 @@ class RolloutWait {
       pods: new Map(),
       replicaSets: new Map(),
       eventProblems: new Map(),
+      asked: this.#asked,
     };
   }
 
-  async run(workloadsPath: string): Promise<Workload> {
+  async run(): Promise<Workload> {
     const { signal: outer, deadlineMs = DEFAULT_ROLLOUT_DEADLINE_MS } = this.#options;
     const { namespace, name, kind } = this.#ref;
     const { workload } = this.#state;
@@ -106,20 +114,25 @@ class RolloutWait {
     outer?.addEventListener('abort', onAbort, { once: true });
     if (outer?.aborted === true) onAbort();
     const tick = setInterval(() => this.#judge(), TICK_MS);
-    const deadline = setTimeout(() => this.#settle?.reject(this.#tooLong(deadlineMs)), deadlineMs);
-    this.#synced.replicaSets = kind === 'StatefulSet';
+    this.#deadline = setTimeout(() => this.#settle?.reject(this.#tooLong()), deadlineMs);
+    const hasSets = kind === 'Deployment' || kind === 'Rollout';
+    this.#synced.replicaSets = !hasSets;
     try {
-      this.#follow<Workload>(workloadsPath, { fieldSelector: `metadata.name=${name}` }, (type, object) => {
-        if (type === 'SYNC') this.#synced.workload = true;
-        else if (type === 'DELETED') this.#settle?.reject(goneError(this.#ref));
-        else this.#state.workload = object;
-      });
+      this.#follow<Workload>(
+        workloadsPath(kind, namespace),
+        { fieldSelector: `metadata.name=${name}` },
+        (type, object) => {
+          if (type === 'SYNC') this.#synced.workload = true;
+          else if (type === 'DELETED') this.#settle?.reject(goneError(this.#ref));
+          else this.#state.workload = object;
+        },
+      );
       this.#follow<Pod>(corePath('pods', namespace), { labelSelector }, (type, object) => {
         if (type === 'SYNC') this.#synced.pods = true;
         else keep(this.#state.pods, type, object);
       });
-      if (kind === 'Deployment')
-        this.#follow<ReplicaSet>(replicaSetsPath(namespace), { labelSelector }, (type, object) => {
+      if (hasSets)
+        this.#follow<ReplicaSet>(workloadsPath('ReplicaSet', namespace), { labelSelector }, (type, object) => {
           if (type === 'SYNC') this.#synced.replicaSets = true;
           else if (controllerOf(object)?.uid === workload?.metadata.uid) keep(this.#state.replicaSets, type, object);
         });
@@ -127,7 +140,7 @@ class RolloutWait {
       return await settled;
     } finally {
       clearInterval(tick);
-      clearTimeout(deadline);
+      clearTimeout(this.#deadline);
       clearTimeout(this.#leavingTimer);
       outer?.removeEventListener('abort', onAbort);
       this.#ended.abort();
@@ -196,7 +209,9 @@ class RolloutWait {
       return;
     }
     this.#judgeUnschedulable(view);
-    if (this.#state.restoring) for (const pod of view.stuck) this.#replacePod(pod);
+    // kubernetes/kubernetes#67250: a StatefulSet does not replace a pod that never became ready, whatever its template says.
+    if (this.#state.restoring) for (const pod of view.stuck) this.#endPod(pod, false);
+    if (view.replace !== undefined) this.#endPod(view.replace, true);
   }
 
   /** Of a restore: the pods to wait for although the rollout is complete, so that its end means that callers reach new pods only. */
@@ -210,6 +225,11 @@ class RolloutWait {
   }
 
   #report({ updatedReady, wanted, waitingFor }: RolloutView): void {
+    // One pod after the other of many takes its time: what ends the wait is that none comes any more.
+    if (updatedReady > this.#mostReady) {
+      this.#mostReady = updatedReady;
+      this.#deadline?.refresh();
+    }
     const progress: RolloutProgress = { updatedReady, wanted, waitingFor };
     const text = JSON.stringify(progress);
     if (text === this.#lastProgress) return;
@@ -247,11 +267,11 @@ class RolloutWait {
     }
   }
 
-  /** kubernetes/kubernetes#67250: a StatefulSet does not replace a pod that never became ready, whatever its template says. */
-  #replacePod(pod: Pod): void {
+  /** @param must nobody else does it: that it is refused ends the wait */
+  #endPod(pod: Pod, must: boolean): void {
     const { name, namespace = '', uid } = pod.metadata;
-    if (uid === undefined || this.#deleted.has(uid)) return;
-    this.#deleted.add(uid);
+    if (uid === undefined || this.#asked.has(uid)) return;
+    this.#asked.add(uid);
     const remove = async (): Promise<void> => {
       try {
         await this.#client.delete(corePath('pods', namespace, name), {
@@ -259,16 +279,20 @@ class RolloutWait {
           signal: this.#ended.signal,
         });
       } catch (failure) {
-        if (!(failure instanceof KubeStatusError) && !this.#ended.signal.aborted) throw failure;
-        // may not, or is another pod by now: the wait says what it waits for
+        if (this.#ended.signal.aborted) return;
+        // 409: another pod of that name by now, which is what was wanted
+        if (failure instanceof KubeStatusError && (!must || failure.status === 409)) return;
+        this.#settle?.reject(failure);
       }
     };
     this.#tasks.add(remove());
+    this.#judge();
   }
 
-  #tooLong(deadlineMs: number): InterceptorError {
+  #tooLong(): InterceptorError {
     const { waitingFor } = judgeRollout(this.#state);
-    const text = `${workloadText(this.#ref)} is not rolled out after ${Math.round(deadlineMs / 1000)} s`;
+    const tookMs = performance.now() - this.#startedMs;
+    const text = `${workloadText(this.#ref)} is not rolled out after ${Math.round(tookMs / 1000)} s`;
     return new InterceptorError(
       'ROLLOUT_FAILED',
       waitingFor === undefined ? text : `${text}, waiting for ${waitingFor}`,
@@ -282,18 +306,9 @@ function keep<T extends KubeObject>(map: Map<string, T>, type: 'ADDED' | 'MODIFI
   else map.set(uid, object);
 }
 
-function replicaSetsPath(namespace: string): string {
-  return resourcePath({ apiVersion: 'apps/v1', resource: 'replicasets', namespace });
-}
-
-async function readFirst(
-  client: KubeClient,
-  path: string,
-  ref: WorkloadRef,
-  signal: AbortSignal | undefined,
-): Promise<Workload> {
+async function readFirst(client: KubeClient, ref: WorkloadRef, signal: AbortSignal | undefined): Promise<Workload> {
   try {
-    return await client.get<Workload>(path, { signal });
+    return await client.get<Workload>(workloadPath(ref), { signal });
   } catch (failure) {
     throw failure instanceof KubeStatusError && failure.status === 404 ? goneError(ref) : failure;
   }

@@ -4,7 +4,7 @@ import { errorText } from '../../src/errors.ts';
 import { createLog, jsonLines } from '../../src/log.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { type WorkloadKind, workloadText } from '../kube/objects.ts';
+import { isWorkloadKind, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { kill } from './command.ts';
@@ -80,7 +80,8 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
     await removeOwnPodNamed(client, task.namespace, task.workloadName);
     return true;
   }
-  const ref = { kind: task.workloadKind as WorkloadKind, namespace: task.namespace, name: task.workloadName };
+  if (!isWorkloadKind(task.workloadKind)) return true; // a newer version's: restored by the next run of that
+  const ref = { kind: task.workloadKind, namespace: task.namespace, name: task.workloadName };
   const workload = await readWorkload(client, ref);
   if (workload !== undefined && workload.metadata.uid !== task.workloadUid) return true; // made anew by somebody else
   const identity = newIdentity();
