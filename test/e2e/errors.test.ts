@@ -189,13 +189,6 @@ cases([
     hint: /intercept run -- <command>/,
   },
   {
-    name: 'a Rollout is refused where the cluster has no Argo Rollouts',
-    args: ['rollout/web'],
-    code: 'TARGET_UNSUPPORTED',
-    message: /the cluster has no Argo Rollouts/,
-    hint: /deploy\/web/,
-  },
-  {
     name: 'a pod is refused with what it belongs to',
     args: ['pod/bare'],
     code: 'TARGET_UNSUPPORTED',
