@@ -1,11 +1,9 @@
-import type { AgentStatus } from '../../src/protocol/control.ts';
 import { KubeClient } from '../kube/client.ts';
 import { type FoundInstall, findInstalls } from '../kube/inventory.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { isPodReady, type Pod, workloadText } from '../kube/objects.ts';
 import { listOwnPods } from '../kube/own-pod.ts';
-import type { InstallRecord } from '../kube/record.ts';
-import { recordServices } from '../kube/record.ts';
+import { type InstallMode, type InstallRecord, recordServices } from '../kube/record.ts';
 import { namespaceMayExist, noSuchNamespace } from '../kube/target.ts';
 import type { ClusterOptions } from '../program.ts';
 import { askAgents, askPods } from '../session/ask-agent.ts';
@@ -13,6 +11,8 @@ import { readWorkload } from '../session/hand-back.ts';
 import { newIdentity, whoIs } from '../session/identity.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
 import { formatAge, formatTable } from '../ui/table.ts';
+import { shownFilter } from './filter-text.ts';
+import { interceptsOf, type ListedIntercept } from './list-intercepts.ts';
 
 export interface ListOptions extends ClusterOptions {
   readonly allNamespaces?: boolean;
@@ -23,13 +23,13 @@ export interface ListOptions extends ClusterOptions {
 interface Row {
   readonly namespace: string;
   readonly workload: string;
-  readonly service: string | null;
-  /** Of the Service: those that are claimed, or all that go through the agent where none is. */
-  readonly ports: readonly number[];
-  readonly claims: readonly Claim[];
+  readonly services: readonly string[];
+  /** How callers come to the agent. */
+  readonly mode: InstallMode['kind'] | null;
+  readonly intercepts: readonly ListedIntercept[];
   /** user@host of each session the agents know. */
   readonly holders: readonly string[];
-  /** `in use`: a session stands inside by the agent and takes no traffic. */
+  /** `in use`: a session stands inside by the agent, or in the place of a worker, and takes no traffic. */
   readonly state:
     | 'own pod'
     | 'ending'
@@ -41,12 +41,6 @@ interface Row {
     | 'not restored';
   readonly since: string | null;
   readonly installedBy: string | null;
-}
-
-/** Who holds which port of the Service. */
-interface Claim {
-  readonly port: number;
-  readonly holder: string;
 }
 
 /** `intercept list`: what the cluster says of intercepted workloads and their holders. @returns the exit code */
@@ -73,50 +67,41 @@ export async function list(options: ListOptions): Promise<number> {
 }
 
 function formatRows(rows: readonly Row[], withNamespace: boolean): string {
-  const header = ['workload', 'service', 'ports', 'state', 'held by', 'age'];
-  const cells = rows.map((row) => [
-    row.workload,
-    row.service ?? '-',
-    row.ports.join(',') || '-',
-    row.state,
-    heldBy(row),
-    row.since === null ? '-' : formatAge(Date.now() - Date.parse(row.since)),
+  const header = ['workload', 'service', 'port', 'state', 'takes', 'held by', 'age', 'last used'];
+  const lines = rows.flatMap((row) => linesOf(row).map((line) => (withNamespace ? [row.namespace, ...line] : line)));
+  return formatTable(withNamespace ? ['namespace', ...header] : header, lines);
+}
+
+/** One line for each intercept; one for a workload that has none. */
+export function linesOf(row: Row): string[][] {
+  const { workload, services, state, intercepts, holders, mode } = row;
+  const start = [workload, services.join(',') || '-'];
+  if (intercepts.length === 0)
+    return [[...start, '-', state, '-', [...new Set(holders)].join(',') || '-', age(row.since), '-']];
+  return intercepts.map((intercept) => [
+    ...start,
+    `${intercept.ports.join(',') || intercept.appPort}${intercept.protocol === 'udp' ? '/udp' : ''}`,
+    intercept.connected ? state : 'laptop gone',
+    takes(intercept, mode),
+    intercept.holder,
+    age(intercept.since),
+    intercept.open > 0 ? 'now' : age(intercept.lastActivity),
   ]);
-  if (!withNamespace) return formatTable(header, cells);
-  return formatTable(
-    ['namespace', ...header],
-    cells.map((line, index) => [rows[index]?.namespace ?? '', ...line]),
-  );
 }
 
-/** `ann@laptop`; with the ports where several hold some: `80 ann@laptop, 81,82 bob@box`. */
-export function heldBy({ holders, claims }: Pick<Row, 'holders' | 'claims'>): string {
-  if (holders.length === 0) return '-';
-  const names = [...new Set(holders)];
-  if (holders.length === 1 || claims.length === 0) return names.join(', ');
-  return names
-    .map((name) => `${claims.flatMap(({ port, holder }) => (holder === name ? [port] : [])).join(',')} ${name}`.trim())
-    .join(', ');
+function takes({ filter, mirror }: ListedIntercept, mode: Row['mode']): string {
+  const what = filter === null ? 'everything' : shownFilter(filter);
+  if (mirror) return `copies of ${what}`;
+  return mode === 'replace' ? `${what}, in place of the app` : what;
 }
 
-/** The claims on the ports of the Service, each once however many pods tell of it. */
-export function claimsOf(record: Pick<InstallRecord, 'routes'>, statuses: readonly AgentStatus[]): Claim[] {
-  const claims = record.routes.flatMap(({ appPort, servicePorts }) =>
-    statuses.flatMap(({ intercepts, sessions }) =>
-      intercepts
-        .filter((intercept) => intercept.appPort === appPort)
-        .flatMap((intercept) => {
-          const holder = sessions.find(({ sessionId }) => sessionId === intercept.sessionId);
-          return holder === undefined ? [] : servicePorts.map(({ port }) => ({ port, holder: whoIs(holder) }));
-        }),
-    ),
-  );
-  return [...new Map(claims.map((claim) => [`${claim.port} ${claim.holder}`, claim])).values()];
+function age(time: string | null): string {
+  return time === null ? '-' : formatAge(Date.now() - Date.parse(time));
 }
 
-function usedAs(holders: number, claims: number): Row['state'] {
+function usedAs(holders: number, intercepts: number): Row['state'] {
   if (holders === 0) return 'agent only';
-  return claims === 0 ? 'in use' : 'intercepted';
+  return intercepts === 0 ? 'in use' : 'intercepted';
 }
 
 /** A pod that a session without a workload has made. */
@@ -132,9 +117,9 @@ async function describeOwnPod(
   return {
     namespace: pod.metadata.namespace ?? '',
     workload: workloadText({ kind: 'Pod', name: pod.metadata.name }),
-    service: null,
-    ports: [],
-    claims: [],
+    services: [],
+    mode: null,
+    intercepts: [],
     holders: holders.map(whoIs),
     state: pod.metadata.deletionTimestamp === undefined ? 'own pod' : 'ending',
     since: pod.metadata.creationTimestamp ?? null,
@@ -148,9 +133,9 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
   if (install.state === 'none' || install.state === 'unreadable')
     return {
       ...base,
-      service: found.retargetedService ?? null,
-      ports: [],
-      claims: [],
+      services: found.retargetedService === undefined ? [] : [found.retargetedService],
+      mode: null,
+      intercepts: [],
       holders: [],
       state: install.state === 'none' ? 'not restored' : 'unreadable',
       since: null,
@@ -163,16 +148,15 @@ async function describeInstall(client: KubeClient, found: FoundInstall, debug: b
       ? []
       : await askAgents(client, workload, record, newIdentity(), { method: 'status', params: {} }, laptopLog(debug));
   const holders = new Map(statuses.flatMap((status) => status.sessions).map((session) => [session.sessionId, session]));
-  const claims = claimsOf(record, statuses);
-  const claimed = [...new Set(claims.map(({ port }) => port))];
   const sinceMs = Math.min(...[...holders.values()].map((holder) => holder.sinceMs));
+  const intercepts = interceptsOf(record, statuses);
   return {
     ...base,
-    service: recordServices(record)[0] ?? null,
-    ports: claimed.length > 0 ? claimed : record.routes.flatMap((route) => route.servicePorts.map(({ port }) => port)),
-    claims,
+    services: recordServices(record),
+    mode: record.mode.kind,
+    intercepts,
     holders: [...holders.values()].map(whoIs),
-    state: install.state === 'restoring' ? 'restoring' : usedAs(holders.size, claims.length),
+    state: install.state === 'restoring' ? 'restoring' : usedAs(holders.size, intercepts.length),
     since: holders.size > 0 ? new Date(sinceMs).toISOString() : record.createdAt,
     installedBy: whoIs(record.createdBy),
   };

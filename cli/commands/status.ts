@@ -1,9 +1,10 @@
 import { isRecord } from '../../src/protocol/control.ts';
 import { askSession } from '../session/control-socket.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
-import type { NetworkStatus, PodStatus, SessionStatus } from '../session/status.ts';
+import type { NetworkStatus, PodStatus, PortStatus, SessionStatus } from '../session/status.ts';
 import { describePort } from '../ui/reporter.ts';
 import { formatAge } from '../ui/table.ts';
+import { shownFilter } from './filter-text.ts';
 
 export interface StatusOptions {
   readonly json?: boolean;
@@ -36,6 +37,8 @@ export async function status(options: StatusOptions): Promise<number> {
       workload: workloadOf(record),
       service: record.service ?? null,
       ports: answer?.ports ?? record.ports,
+      filter: record.filter ?? null,
+      mirror: record.mirror,
       pods: (answer?.pods ?? []).map(rounded),
       network: answer?.network ?? null,
       startedAt: new Date(record.startedAtMs).toISOString(),
@@ -54,12 +57,8 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   if (!alive) return `${name}: the session (pid ${record.pid}) is gone; "intercept leave ${record.target}" restores\n`;
   if (answer === undefined) return `${name}: the session (pid ${record.pid}) does not answer\n`;
   const lines = [`${name}: ${answer.state}, pid ${record.pid}, for ${age}`];
-  for (const port of answer.ports) {
-    const who = WHO_ANSWERS[port.routedTo];
-    lines.push(
-      `  ${describePort(port)}: ${who}${port.listening ? '' : ', nothing listens'}, ${port.openConnections} open`,
-    );
-  }
+  if (answer.filter !== undefined) lines.push(`  only what has ${shownFilter(answer.filter)}`);
+  for (const port of answer.ports) lines.push(`  ${describePortStatus(port, answer)}`);
   for (const pod of answer.pods) {
     const trip = pod.roundTripMs === undefined ? '' : `, round trip ${pod.roundTripMs.toFixed(1)} ms`;
     lines.push(`  pod/${pod.pod}: connected by ${pod.carrier}${trip}`);
@@ -67,6 +66,15 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   if (answer.network !== undefined) lines.push(`  ${describeNetwork(answer.network)}`);
   if (answer.waitingFor !== undefined) lines.push(`  waiting for ${answer.waitingFor}`);
   return `${lines.join('\n')}\n`;
+}
+
+function describePortStatus(port: PortStatus, { mirror, filter }: SessionStatus): string {
+  const who = mirror === true ? (port.listening ? 'copies come here' : 'no copies') : WHO_ANSWERS[port.routedTo];
+  const silent = port.listening ? '' : ', nothing listens';
+  const noun = filter === undefined ? 'connections' : 'requests';
+  const taken = port.taken === undefined ? '' : `, ${port.taken} ${noun} so far`;
+  const dropped = port.dropped === undefined || port.dropped === 0 ? '' : `, ${port.dropped} copies dropped`;
+  return `${describePort(port)}: ${who}${silent}, ${port.openConnections} open${taken}${dropped}`;
 }
 
 function describeNetwork({ mode, reason, proxy, system }: NetworkStatus): string {

@@ -1,6 +1,6 @@
 import { InterceptorError } from '../../src/errors.ts';
 import type { ControlError, Holder, Intercept, SessionIdentity } from '../../src/protocol/control.ts';
-import { filterText } from '../commands/filter-options.ts';
+import { shownFilter } from '../commands/filter-text.ts';
 import { formatAge } from '../ui/table.ts';
 import { whoIs } from './identity.ts';
 
@@ -23,7 +23,7 @@ export function inUse(
   const { workload, namespace, identity } = context;
   const own = holder !== undefined && whoIs(holder) === whoIs(identity);
   const who = holder === undefined ? 'another session' : own ? `you (${whoIs(holder)})` : whoIs(holder);
-  const what = filter === undefined ? '' : ` (requests with ${filterText(filter)})`;
+  const what = filter === undefined ? '' : ` (requests with ${shownFilter(filter)})`;
   const since = holder === undefined ? '' : ` since ${new Date(holder.sinceMs).toISOString().replace(/\.\d+Z$/, 'Z')}`;
   const use = holder === undefined ? '' : `, ${describeUse(holder)}`;
   return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}${what}${use}`, {

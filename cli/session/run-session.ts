@@ -1,8 +1,11 @@
 import { letHeapGrow } from '../../src/heap-growth.ts';
 import { atMost } from './backoff.ts';
 import { listenControlSocket } from './control-socket.ts';
+import { listenDirect } from './direct/listener.ts';
+import { clusterIdentity, type DirectRecord } from './direct/record.ts';
 import { Guardian } from './guardian.ts';
 import type { HostRef } from './host.ts';
+import { whoIs } from './identity.ts';
 import { Leaving } from './leaving.ts';
 import { deadSessions, recoverAbandoned, removeLeftEnvFiles } from './recover.ts';
 import { Session, type SessionOptions } from './session.ts';
@@ -16,6 +19,8 @@ import {
 
 /** What is left behind by others and not restored this long after the session's end is left to the next run. */
 const RECOVER_DEADLINE_MS = 10_000;
+
+type StartedOptions = Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>;
 
 /** How the session was asked for: for its record and its guardian. */
 export interface SessionOrigin {
@@ -32,10 +37,7 @@ export interface SessionOrigin {
  * @returns the exit code
  * @throws as Session.run()
  */
-export async function runSession(
-  options: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
-  origin: SessionOrigin,
-): Promise<number> {
+export async function runSession(options: StartedOptions, origin: SessionOrigin): Promise<number> {
   letHeapGrow();
   const { client, identity, host, report, log } = options;
   const { ref } = host;
@@ -61,8 +63,19 @@ export async function runSession(
   await writeSessionRecord(record);
   const control = await listenControlSocket(record.socket, async (asked) => {
     if (asked.method === 'leave') leaving.ask({ reason: asked.by, exitCode: 0 });
-    return session.status;
+    return asked.method === 'status' ? await session.askStatus() : session.status;
   });
+  const direct =
+    record.direct === undefined
+      ? undefined
+      : await listenDirect(
+          record.direct.socket,
+          (stream, info) => {
+            if (session.isReady) options.traffic?.take(stream, info);
+            else stream.refuse('gone');
+          },
+          log,
+        );
   // Only once the traffic has moved: what somebody else left behind must not slow this start.
   const recovering = new AbortController();
   const { signal } = recovering;
@@ -74,16 +87,15 @@ export async function runSession(
   } finally {
     await atMost(recovered, RECOVER_DEADLINE_MS, leaving.forced);
     recovering.abort(new Error('the session has ended')); // what waits for a rollout would keep the program from ending
+    await direct?.close();
     await control.close();
     for (const gone of [...dead, record]) await removeSessionRecord(gone);
     stopSignals();
   }
 }
 
-async function makeRecord(
-  { client, identity, host, traffic, envFile }: Omit<SessionOptions, 'leaving' | 'guardian' | 'replaces'>,
-  origin: SessionOrigin,
-): Promise<SessionRecord> {
+async function makeRecord(options: StartedOptions, origin: SessionOrigin): Promise<SessionRecord> {
+  const { client, identity, host, traffic, envFile } = options;
   return {
     sessionId: identity.sessionId,
     pid: process.pid,
@@ -105,7 +117,24 @@ async function makeRecord(
     filter: traffic?.sharing.filter,
     mirror: traffic?.sharing.mirror === true,
     socket: await controlSocketPath(identity.sessionId),
+    direct: await makeDirectRecord(options),
     envFile,
+  };
+}
+
+/** Only a session that takes the callers of a Service and answers them can be called. */
+async function makeDirectRecord({
+  client,
+  identity,
+  traffic,
+  direct,
+}: StartedOptions): Promise<DirectRecord | undefined> {
+  if (direct === false || traffic === undefined || traffic.sharing.mirror) return undefined;
+  return {
+    socket: await controlSocketPath(`${identity.sessionId}-d`),
+    cluster: clusterIdentity(client.access),
+    by: whoIs(identity),
+    mark: traffic.sharing.mark,
   };
 }
 

@@ -19,6 +19,8 @@ const START_DEADLINE_MS = 20_000;
 /** Longer than the back-off between two dials: a way that exists has been found by then. */
 const COVER_DEADLINE_MS = 60_000;
 const TELL_UNCOVERED_AFTER_MS = 3_000;
+/** Whoever asks for the status waits no longer. */
+const COUNTS_DEADLINE_MS = 1_000;
 
 export interface SessionOptions extends ProcessSideOptions {
   readonly client: KubeClient;
@@ -67,17 +69,36 @@ export class Session {
       ...(mux.roundTripMs === undefined ? {} : { roundTripMs: mux.roundTripMs }),
     }));
     const waitingFor = this.#waitingFor ?? this.#agents?.uncovered;
-    const ports = (this.#options.traffic?.ports ?? []).map((port) => port.status);
+    const { traffic } = this.#options;
+    const ports = (traffic?.ports ?? []).map((port) => port.status);
+    const { filter, mirror } = traffic?.sharing ?? {};
     const { status: network, variables } = this.#process;
     return {
       state: this.#state,
       ports,
+      ...(filter === undefined ? {} : { filter }),
+      ...(mirror === true ? { mirror } : {}),
       pods,
       variables: this.#process.sharedVariables,
       ...(waitingFor === undefined ? {} : { waitingFor }),
       ...(network === undefined ? {} : { network }),
       ...(Object.keys(variables).length === 0 ? {} : { variables }),
     };
+  }
+
+  /** `status`, with what the agents have counted. */
+  async askStatus(): Promise<SessionStatus> {
+    const { sessionId } = this.#options.identity;
+    const answers = await this.#askAgents(COUNTS_DEADLINE_MS);
+    const counted = answers.flatMap(({ intercepts }) => intercepts.filter((one) => one.sessionId === sessionId));
+    const { status } = this;
+    if (answers.length === 0) return status;
+    const ports = status.ports.map((port) => {
+      const own = counted.filter(({ appPort, protocol }) => appPort === port.appPort && protocol === port.protocol);
+      const sum = (of: 'taken' | 'dropped'): number => own.reduce((total, one) => total + one[of], 0);
+      return { ...port, taken: sum('taken'), dropped: sum('dropped') };
+    });
+    return { ...status, ports };
   }
 
   /**
@@ -218,7 +239,7 @@ export class Session {
     await this.#process.close();
     // In this order: of two sessions that end at the same moment the later one sees that it is the last.
     await this.#agents?.release();
-    const statuses = await this.#askOthers();
+    const statuses = await this.#askAgents(GIVE_BACK_DEADLINE_MS);
     this.#watching.abort();
     await this.#agents?.close();
     await traffic?.close();
@@ -244,12 +265,10 @@ export class Session {
     return commandEnd;
   }
 
-  /** Who else uses the agents, asked while the tunnels are still up. */
-  async #askOthers(): Promise<AgentStatus[]> {
+  /** What the agents that are connected say; those that are silent for so long are left out. */
+  async #askAgents(timeoutMs: number): Promise<AgentStatus[]> {
     const answers = await Promise.allSettled(
-      (this.#agents?.tunnels ?? []).map((tunnel) =>
-        tunnel.control.request('status', {}, { timeoutMs: GIVE_BACK_DEADLINE_MS }),
-      ),
+      (this.#agents?.tunnels ?? []).map((tunnel) => tunnel.control.request('status', {}, { timeoutMs })),
     );
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   }

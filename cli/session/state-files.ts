@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Filter } from '../../src/http/filter.ts';
 import { isRecord } from '../../src/protocol/control.ts';
 import type { PortReport } from '../ui/events.ts';
+import type { DirectRecord } from './direct/record.ts';
 
 /** What a session tells its user's other commands about itself: one file a session, 0600, in a 0700 folder. */
 export interface SessionRecord {
@@ -27,6 +28,8 @@ export interface SessionRecord {
   readonly filter: Filter | undefined;
   readonly mirror: boolean;
   readonly socket: string;
+  /** Undefined: other sessions of this user call its process through the cluster. */
+  readonly direct: DirectRecord | undefined;
   /** Absolute path of --env-file. */
   readonly envFile: string | undefined;
 }
@@ -67,9 +70,12 @@ export async function writeSessionRecord(record: SessionRecord): Promise<void> {
   await rename(`${path}.new`, path); // readers see the old or the new record, never half of one
 }
 
-export async function removeSessionRecord(record: { sessionId: string; socket: string }): Promise<void> {
+export async function removeSessionRecord(
+  record: Pick<SessionRecord, 'sessionId' | 'socket'> & Partial<Pick<SessionRecord, 'direct'>>,
+): Promise<void> {
   await rm(recordPath(record.sessionId), { force: true });
   await rm(record.socket, { force: true });
+  if (record.direct !== undefined) await rm(record.direct.socket, { force: true });
 }
 
 /** All records in the folder, of live and of dead sessions; unreadable ones are left out. */

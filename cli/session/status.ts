@@ -1,3 +1,4 @@
+import type { Filter } from '../../src/http/filter.ts';
 import type { RouteTo } from '../../src/protocol/control.ts';
 import type { Inside } from '../network/types.ts';
 import type { PortReport } from '../ui/events.ts';
@@ -7,6 +8,10 @@ export interface SessionStatus {
   readonly state: 'starting' | 'ready' | 'leaving';
   readonly waitingFor?: string;
   readonly ports: readonly PortStatus[];
+  /** Absent: everything on the ports. */
+  readonly filter?: Filter;
+  /** Copies only. */
+  readonly mirror?: boolean;
   readonly pods: readonly PodStatus[];
   /** Absent where the process is left where it is, and until it is started. */
   readonly network?: NetworkStatus;
@@ -29,6 +34,9 @@ export interface PortStatus extends PortReport {
   readonly routedTo: RouteTo;
   readonly listening: boolean;
   readonly openConnections: number;
+  /** Connections (with a filter: requests) that agents have handed over so far, and copies cut short; absent: none could be asked. */
+  readonly taken?: number;
+  readonly dropped?: number;
 }
 
 export interface PodStatus {

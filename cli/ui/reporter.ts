@@ -1,4 +1,4 @@
-import { filterText } from '../commands/filter-options.ts';
+import { shownFilter } from '../commands/filter-text.ts';
 import type { PortReport, Report, SessionEvent, Taken } from './events.ts';
 import { clearPassingLine, type Out, showPassingLine } from './passing-line.ts';
 
@@ -238,7 +238,7 @@ function describeReady(event: EventOf<'ready'>, seen: Seen): Line {
 
 /** What is taken where that is not everything that comes for the ports. */
 function takenText({ filter, mirror, mode }: Taken): string {
-  const what = filter === undefined ? '' : filterText(filter);
+  const what = filter === undefined ? '' : shownFilter(filter);
   if (mirror === true) return what === '' ? ', a copy of everything' : `, a copy of what has ${what}`;
   if (mode === 'replace') return ', in place of the app';
   return what === '' ? '' : `, only what has ${what}`;

@@ -50,7 +50,7 @@ function assertRefused(run: InterceptRun, end: { code: number | null }, holder: 
   const error = run.events.find((event) => event.event === 'error');
   assert.ok(error?.event === 'error', run.transcript);
   assert.equal(error.code, 'TARGET_IN_USE');
-  const since = /since (\d{4}-\d{2}-\d{2}T[\d:]+Z)$/.exec(error.message)?.[1] ?? '';
+  const since = /since (\d{4}-\d{2}-\d{2}T[\d:]+Z)/.exec(error.message)?.[1] ?? '';
   const by = own ? `you \\(${holder.user}@\\S+\\)` : `${holder.user}@\\S+`;
   assert.match(error.message, new RegExp(`^deployment/web is intercepted by ${by} since `));
   assert.ok(Math.abs(Date.now() - Date.parse(since)) < 5 * 60_000, error.message);

@@ -112,6 +112,7 @@ test('the next command removes the environment file of a session that is gone, n
     ...workload,
     filter: undefined,
     mirror: false,
+    direct: undefined,
     socket,
     sessionId: 'live',
     pid: process.pid,

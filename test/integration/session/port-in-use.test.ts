@@ -81,6 +81,7 @@ async function otherSession(localPort: number): Promise<SessionRecord> {
     ],
     filter: undefined,
     mirror: false,
+    direct: undefined,
     socket: join(folder, 'abc.sock'),
     envFile: undefined,
   };

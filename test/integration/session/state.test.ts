@@ -45,6 +45,7 @@ async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecor
     ports: [],
     filter: undefined,
     mirror: false,
+    direct: undefined,
     socket: join(folder, 'abc.sock'),
     envFile: undefined,
     ...fields,

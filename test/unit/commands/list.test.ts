@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
-import { claimsOf, heldBy } from '../../../cli/commands/list.ts';
-import type { AgentStatus } from '../../../src/protocol/control.ts';
+import { linesOf } from '../../../cli/commands/list.ts';
+import { interceptsOf } from '../../../cli/commands/list-intercepts.ts';
+import type { Filter } from '../../../src/http/filter.ts';
+import type { AgentStatus, InterceptStatus } from '../../../src/protocol/control.ts';
 
 const ROUTES = [
   { appPort: 8080, protocol: 'tcp', servicePorts: [{ service: 'web', port: 80 }], port: 9901 },
@@ -10,48 +12,109 @@ const ROUTES = [
     protocol: 'tcp',
     servicePorts: [
       { service: 'web', port: 81 },
-      { service: 'web', port: 82 },
+      { service: 'admin', port: 82 },
     ],
     port: 9902,
   },
 ] as const;
+const ANN: Filter = { match: 'all', conditions: [{ on: 'personal', key: 'intercept', value: 'ann' }] };
+const NOW_MS = Date.parse('2026-01-01T00:10:00Z');
+/** The agents' clock is ahead. */
+const AHEAD_MS = 3_600_000;
 
-/** One pod whose ports 8080 and 8081 are claimed by these sessions. */
-function status(pod: string, claims: readonly (string | undefined)[]): AgentStatus {
-  const ids = [...new Set(claims.filter((id) => id !== undefined))];
+/** One pod with these intercepts, whose sessions are connected and named by their ids. */
+function status(pod: string, intercepts: readonly Partial<InterceptStatus>[], lastActivityMs?: number): AgentStatus {
+  const all = intercepts.map((intercept) => ({
+    sessionId: 'ann',
+    appPort: 8080,
+    protocol: 'tcp' as const,
+    mirror: false,
+    to: 'laptop' as const,
+    taken: 0,
+    open: 0,
+    dropped: 0,
+    ...intercept,
+  }));
   return {
     pod,
     agentVersion: '0',
-    sessions: ids.map((sessionId) => ({
+    sessions: [...new Set(all.map(({ sessionId }) => sessionId))].map((sessionId) => ({
       sessionId,
       user: sessionId,
       host: 'box',
-      sinceMs: 0,
-      lastSeenMs: 0,
+      sinceMs: NOW_MS + AHEAD_MS - 300_000,
+      lastSeenMs: NOW_MS + AHEAD_MS,
       connected: true,
+      ...(lastActivityMs === undefined ? {} : { lastActivityMs }),
     })),
-    intercepts: [8080, 8081].flatMap((appPort, index) => {
-      const sessionId = claims[index];
-      const nothing = { mirror: false, to: 'app', taken: 0, open: 0, dropped: 0 } as const;
-      return sessionId === undefined ? [] : [{ appPort, protocol: 'tcp' as const, sessionId, ...nothing }];
-    }),
+    intercepts: all,
     idleMs: 0,
     openConnections: 0,
     draining: false,
   };
 }
 
-test('each claimed port of the Service is told once with its holder, and the others not', () => {
-  const record = { routes: ROUTES };
-  assert.deepEqual(claimsOf(record, [status('web-1', ['ann', undefined]), status('web-2', ['ann', undefined])]), [
-    { port: 80, holder: 'ann@box' },
-  ]);
-  assert.deepEqual(claimsOf(record, [status('web-1', [undefined, undefined])]), []);
+test('each intercept is told once with what all pods have counted, by the clock of the laptop', () => {
+  const used = NOW_MS + AHEAD_MS - 60_000;
+  const [intercept, ...others] = interceptsOf(
+    { routes: ROUTES },
+    [
+      status('web-1', [{ filter: ANN, taken: 3, open: 1 }], used - 5_000),
+      status('web-2', [{ filter: ANN, taken: 4, dropped: 2, to: 'app' }], used),
+    ],
+    NOW_MS,
+  );
+  assert.deepEqual(others, []);
+  assert.deepEqual(intercept, {
+    ports: [80],
+    appPort: 8080,
+    protocol: 'tcp',
+    holder: 'ann@box',
+    connected: true,
+    filter: ANN,
+    mirror: false,
+    to: 'laptop',
+    since: '2026-01-01T00:05:00.000Z',
+    lastActivity: '2026-01-01T00:09:00.000Z',
+    taken: 7,
+    open: 1,
+    dropped: 2,
+  });
 });
 
-test('who holds which port is shown where several hold some', () => {
-  const claims = claimsOf({ routes: ROUTES }, [status('web-1', ['ann', 'bob'])]);
-  assert.equal(heldBy({ holders: ['ann@box', 'bob@box'], claims }), '80 ann@box, 81,82 bob@box');
-  assert.equal(heldBy({ holders: ['ann@box'], claims: claims.slice(0, 1) }), 'ann@box');
-  assert.equal(heldBy({ holders: [], claims: [] }), '-');
+test('a port that several Services lead to is told with the ports of all, and nothing of sessions that are gone', () => {
+  const pod = status('web-1', [{ appPort: 8081 }]);
+  assert.deepEqual(interceptsOf({ routes: ROUTES }, [pod])[0]?.ports, [81, 82]);
+  assert.deepEqual(interceptsOf({ routes: ROUTES }, [{ ...pod, sessions: [] }]), []);
+});
+
+test('the table has a line for each intercept that says what it takes, and one for a workload without any', () => {
+  const pod = status('web-1', [
+    { filter: ANN },
+    { sessionId: 'bob', mirror: true },
+    { sessionId: 'eve', appPort: 8081, open: 1 },
+  ]);
+  const intercepts = interceptsOf({ routes: ROUTES }, [pod]);
+  const row = {
+    namespace: 'shop',
+    workload: 'deployment/web',
+    services: ['web', 'admin'],
+    mode: 'sidecar',
+    intercepts,
+    holders: [],
+    state: 'intercepted',
+    since: null,
+    installedBy: null,
+  } as const;
+  const shown = linesOf(row).map(([workload, service, port, state, takes, holder, _age, used]) =>
+    [workload, service, port, state, takes, holder, used].join(' | '),
+  );
+  assert.deepEqual(shown, [
+    'deployment/web | web,admin | 80 | intercepted | --personal ann | ann@box | -',
+    'deployment/web | web,admin | 80 | intercepted | copies of everything | bob@box | -',
+    'deployment/web | web,admin | 81,82 | intercepted | everything | eve@box | now',
+  ]);
+  assert.deepEqual(linesOf({ ...row, intercepts: [], holders: ['ann@box', 'ann@box'], state: 'in use' }), [
+    ['deployment/web', 'web,admin', '-', 'in use', '-', 'ann@box', '-', '-'],
+  ]);
 });
