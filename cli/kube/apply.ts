@@ -19,6 +19,7 @@ import type { InstallPlan, InstallRequest } from './plan.ts';
 import { planInstall } from './plan-install.ts';
 import { planService } from './plan-service.ts';
 import type { InstallRecord } from './record.ts';
+import { withServerFacts } from './server-version.ts';
 
 export interface CallControl {
   readonly signal?: AbortSignal | undefined;
@@ -37,9 +38,10 @@ export interface Installed {
 /** What `install` would do now, with no change made: for --dry-run (see diff.ts). */
 export async function prepareInstall(
   client: KubeClient,
-  request: InstallRequest,
+  given: InstallRequest,
   { signal }: CallControl = {},
 ): Promise<InstallPlan> {
+  const request = await withServerFacts(client, given, signal);
   const workload = await readWorkload(client, request, signal);
   const plan = planInstall(workload, request, new Date().toISOString());
   return { ...plan, warnings: [...plan.warnings, ...(await policyWarnings(client, plan, request.namespace, signal))] };
@@ -55,7 +57,8 @@ export async function install(
   given: InstallRequest,
   { signal }: CallControl = {},
 ): Promise<Installed> {
-  const request = { ...given, installId: given.installId ?? newInstallId() };
+  const facts = await withServerFacts(client, given, signal);
+  const request = { ...facts, installId: given.installId ?? newInstallId() };
   const createdAt = new Date().toISOString();
   const workload = await readWorkload(client, request, signal);
   const plan = planInstall(workload, request, createdAt);
