@@ -8,10 +8,14 @@ import { PodResolver } from '../network/dns/resolver.ts';
 import type { Upstream } from '../network/dns/upstream.ts';
 import { AddressRanges } from '../network/egress/address-ranges.ts';
 import { findClusterRanges } from '../network/egress/cluster-ranges.ts';
+import { directEgress } from '../network/egress/direct.ts';
 import { createEgress } from '../network/egress/egress.ts';
 import { HostGlobs } from '../network/egress/host-globs.ts';
+import { addressLiteral } from '../network/egress/policy.ts';
 import type { Egress, Resolver } from '../network/types.ts';
 import type { Agents } from './agents.ts';
+import { Peers } from './direct/peers.ts';
+import { clusterIdentity } from './direct/record.ts';
 
 export interface ClusterWayOptions {
   readonly client: KubeClient;
@@ -19,6 +23,8 @@ export interface ClusterWayOptions {
   readonly agents: Agents;
   readonly podNetwork: PodNetwork;
   readonly podVariables: Readonly<Record<string, string>>;
+  /** Whether Services that other sessions of this user have are called directly. */
+  readonly direct: boolean;
   readonly egress: 'pod' | 'cluster';
   readonly localHosts: readonly string[];
   readonly localCidrs: readonly string[];
@@ -34,7 +40,7 @@ export interface ClusterWayOptions {
 export interface ClusterWay {
   readonly resolver: Resolver;
   readonly egress: Egress;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /**
@@ -75,7 +81,7 @@ export async function openClusterWay(options: ClusterWayOptions): Promise<Cluste
     clusterSuffixes: options.dnsCluster,
     isClusterAddress: (address) => clusterRanges.has(address),
   });
-  const egress = createEgress({
+  const throughPod = createEgress({
     tunnel: () => agents.exit,
     untilTunnel,
     resolver,
@@ -88,12 +94,25 @@ export async function openClusterWay(options: ClusterWayOptions): Promise<Cluste
       originOf: (address) => resolver.originOf(address),
     },
   });
+  const peers = options.direct
+    ? new Peers({ cluster: clusterIdentity(client.access), namespace, search, log })
+    : undefined;
+  const direct =
+    peers === undefined
+      ? undefined
+      : directEgress(throughPod, {
+          targets: peers,
+          isLaptops: (host) => localHosts.has(host) || localRanges.has(addressLiteral(host) ?? ''),
+          log,
+        });
   return {
     resolver,
-    egress,
-    close: () => {
+    egress: direct ?? throughPod,
+    close: async () => {
       resolver.close();
       cluster.close();
+      await direct?.close();
+      await peers?.close();
     },
   };
 }

@@ -32,6 +32,8 @@ export interface NetworkOptions {
 export interface NetworkStart extends NetworkOptions {
   readonly client: KubeClient;
   readonly namespace: string;
+  /** Whether Services that other sessions of this user have are called directly. */
+  readonly direct: boolean;
   /** Whether there is a command that can be put inside. */
   readonly command: boolean;
   /** The PATH that it gets. */

@@ -34,6 +34,8 @@ export interface ProcessSideOptions {
   readonly network: NetworkOptions | undefined;
   /** Undefined: no copies of files. `required`: asked for, so that a failure is one; else only a warning. */
   readonly files: { readonly exclude: readonly string[]; readonly required: boolean } | undefined;
+  /** False: the process and those of this user's other sessions call each other through the cluster. */
+  readonly direct?: boolean;
   readonly report: Report;
   readonly log: Log;
 }
@@ -197,6 +199,7 @@ export class ProcessSide {
       command: command !== undefined,
       commandPath: this.#options.env.PATH ?? process.env.PATH,
       podVariables,
+      direct: this.#options.direct !== false,
       agents,
       podNetwork,
       files: this.#files,
