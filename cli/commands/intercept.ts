@@ -28,6 +28,8 @@ export interface InterceptOptions extends SessionCommandOptions, SharingOptions 
   readonly http?: boolean;
   readonly detach?: boolean;
   readonly keepAgent?: boolean;
+  /** False: `--no-direct`. */
+  readonly direct?: boolean;
   readonly listenTimeout: string;
 }
 
@@ -126,7 +128,16 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     return 0;
   }
   return await runSession(
-    { ...checked.process, ...voice, client, host, traffic, tunnel: checked.tunnel, startedAt: programStart() },
+    {
+      ...checked.process,
+      ...voice,
+      client,
+      host,
+      traffic,
+      direct: options.direct !== false,
+      tunnel: checked.tunnel,
+      startedAt: programStart(),
+    },
     {
       target: targetText,
       kubeconfig: checked.kubeconfig,
