@@ -22,15 +22,17 @@ const KINDS: Readonly<Record<string, MixedKind & { readonly who: string }>> = {
   'a in a cookie': { who: 'a', fields: { Cookie: 'theme=dark; intercept=a' } },
   'b in baggage': { who: 'b', fields: { Baggage: 'intercept=b' } },
   'b in a cookie': { who: 'b', fields: { cookie: 'intercept=b; theme=dark' } },
-  'c by header': { who: 'c', fields: { 'X-User': 'c' } },
-  'nobody by header': { who: 'app', fields: { 'X-User': 'cc' } },
+  'c with its header': { who: 'c', fields: { baggage: 'intercept=c', 'X-Team': 'red' } },
+  'c without its header': { who: 'app', fields: { baggage: 'intercept=c' } },
+  'c with another header': { who: 'app', fields: { baggage: 'intercept=c', 'X-Team': 'redder' } },
+  'the header alone': { who: 'app', fields: { 'x-team': 'red' } },
   'nobody in baggage': { who: 'app', fields: { baggage: 'intercept=ab, other=a' } },
   unkeyed: { who: 'app', fields: {} },
 };
 const FILTERS: Readonly<Record<string, readonly string[]>> = {
   a: ['--personal', 'a'],
   b: ['--personal', 'b'],
-  c: ['--header', 'x-user: c'],
+  c: ['--personal', 'c', '--header', 'x-team: red'],
 };
 
 /** Each kind was answered by whom it is meant for, now that those of `gone` are; and none failed. */
