@@ -26,7 +26,7 @@ export interface Capture {
 type Interceptable = ResolvedTarget & { readonly service: Service };
 
 /**
- * Refuses what cannot be intercepted so: no Service (unless replaced), a headless one (unless replaced or redirected), and
+ * Refuses what cannot be intercepted so: no Service (unless replaced or redirected), a headless one (unless replaced or redirected), and
  * what requireJoinable() refuses. Pure.
  * @throws InterceptorError TARGET_UNSUPPORTED, TARGET_NOT_READY
  */
@@ -36,7 +36,7 @@ export function requireInterceptable(target: ResolvedTarget, capture?: Capture):
   const { kind, service, workload } = target;
   const { replace = false, redirect = false } = capture ?? {};
   const name = workloadText({ kind, name: workload.metadata.name });
-  if (service === undefined && !replace)
+  if (service === undefined && !replace && !redirect)
     throw new InterceptorError('TARGET_UNSUPPORTED', `no Service selects the pods of ${name}`, {
       hint: 'a worker is taken over with --replace: its container is out while the process runs here; or make a Service that selects the pods',
     });

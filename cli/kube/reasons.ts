@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../src/errors.ts';
-import { AGENT_CONTAINER } from './names.ts';
+import { AGENT_CONTAINER, REDIRECT_CONTAINER } from './names.ts';
 import { type ContainerStatus, isObserved, type Pod, type Workload } from './objects.ts';
 
 /** Why a pod is not ready, in the cluster's own words. `failed`: it will not get better by waiting. */
@@ -158,18 +158,30 @@ export function eventProblem(event: EventView): Problem | undefined {
 
 /** The error code and hint of a definite problem. */
 export function problemCode(found: Problem): { code: ErrorCode; hint: string | undefined } {
-  if (found.container === AGENT_CONTAINER && IMAGE_REASONS.has(found.reason))
+  const ofAgent = found.container === AGENT_CONTAINER || found.container === REDIRECT_CONTAINER;
+  if (ofAgent && IMAGE_REASONS.has(found.reason))
     return {
       code: 'AGENT_IMAGE_UNAVAILABLE',
       hint: 'the cluster must be able to pull the image: name another Node image with --agent-image',
     };
-  if (found.reason === 'FailedCreate' || found.reason === 'ReplicaFailure')
+  if (found.container === REDIRECT_CONTAINER)
+    return {
+      code: 'ROLLOUT_FAILED',
+      hint: 'ports cannot be redirected here (that takes NET_ADMIN, perl in the image and nf_tables in the node): use --replace instead',
+    };
+  if (found.reason === 'FailedCreate' || found.reason === 'ReplicaFailure') {
+    if (/NET_ADMIN|kube-intercept-redirect/.test(found.message))
+      return {
+        code: 'ROLLOUT_FAILED',
+        hint: 'the namespace does not allow NET_ADMIN, which --capture redirect needs: use --replace instead',
+      };
     return {
       code: 'ROLLOUT_FAILED',
       hint: found.message.includes('admission webhook')
         ? 'an admission webhook of the cluster decides this: ask who runs it'
         : 'the namespace refuses the pod with the agent: make room, or ask its owner',
     };
+  }
   return { code: 'ROLLOUT_FAILED', hint: undefined };
 }
 

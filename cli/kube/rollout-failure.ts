@@ -16,7 +16,9 @@ export async function failureError(
   signal: AbortSignal,
 ): Promise<InterceptorError> {
   const { code, hint } = problemCode(problem);
-  const image = pod?.spec.containers.find(({ name }) => name === problem.container)?.image;
+  const image = [...(pod?.spec.containers ?? []), ...(pod?.spec.initContainers ?? [])].find(
+    ({ name }) => name === problem.container,
+  )?.image;
   if (code === 'AGENT_IMAGE_UNAVAILABLE')
     return new InterceptorError(code, `the agent's image "${image ?? ''}" cannot be pulled: ${problem.message}`, {
       ...(hint === undefined ? {} : { hint }),

@@ -110,6 +110,21 @@ test('the agent’s image has a code and a hint of its own, the app’s has not'
   assert.equal(problemText(app, 'web-1'), 'web-1: container app: ErrImagePull: not found');
 });
 
+test('a redirect that is refused, or fails, has the hint to replace instead', () => {
+  const denied = eventProblem({
+    type: 'Warning',
+    reason: 'FailedCreate',
+    message:
+      'pods "web-1" is forbidden: violates PodSecurity "baseline:latest": non-default capabilities (container "kube-intercept-redirect" must not include "NET_ADMIN" in securityContext.capabilities.add)',
+  });
+  const initContainerStatuses = [waiting('kube-intercept-redirect', 'CrashLoopBackOff')];
+  const failed = podProblem(rawPod({ status: { phase: 'Pending', conditions: [], initContainerStatuses } }));
+  for (const problem of [denied, failed]) {
+    assert.equal(problem?.severity, 'failed');
+    assert.match(problemCode(problem).hint ?? '', /NET_ADMIN.*--replace/);
+  }
+});
+
 test('conditions of a Deployment count once its controller has seen the change', () => {
   const workload = rawWorkload('Deployment', [rawContainer()]);
   const condition = {
