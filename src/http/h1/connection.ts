@@ -93,6 +93,7 @@ class H1Connection implements ExchangeOwner {
     const { signal, draining } = this.#options;
     return new Promise((resolve) => {
       this.#resolve = resolve;
+      this.#paused = caller.isPaused();
       closeAfterFailedReset(caller);
       for (const [event, listener] of this.#listeners) caller.on(event, listener);
       if (signal !== undefined) this.#disposables.push(addAbortListener(signal, () => this.#abort()));
@@ -139,7 +140,7 @@ class H1Connection implements ExchangeOwner {
     try {
       while (this.#pending !== undefined && this.#step(this.#pending));
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     } finally {
       this.#advancing = false;
     }
@@ -236,7 +237,7 @@ class H1Connection implements ExchangeOwner {
           this.advance();
         }
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.fail(error),
     );
     return true;
   }
@@ -249,7 +250,7 @@ class H1Connection implements ExchangeOwner {
     for (const [event, listener] of this.#listeners) if (event !== 'close') this.#caller.off(event, listener);
     takeOver(this.#caller, rest).then(
       () => resetAndClose(this.#caller),
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.fail(error),
     );
   }
 
@@ -257,12 +258,12 @@ class H1Connection implements ExchangeOwner {
     try {
       work();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
   }
 
   /** A request that cannot be read ends the connection; anything else is our own mistake. */
-  #fail(error: unknown): void {
+  readonly fail = (error: unknown): void => {
     const exchange = this.#exchange;
     if (!(error instanceof BadMessage)) {
       this.#log.error('routing a request failed', { reason: error instanceof Error ? error.message : String(error) });
@@ -275,7 +276,7 @@ class H1Connection implements ExchangeOwner {
       return;
     }
     this.#refuse(error.status, error.message);
-  }
+  };
 
   #refuse(status: BadMessage['status'] | 408, reason: string): void {
     this.toCaller(refusalPage(status, reason, { close: true, toHead: false }));
