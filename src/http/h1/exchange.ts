@@ -30,6 +30,8 @@ export interface ExchangeOwner {
   resetCaller(): void;
   /** More of the request may be read. */
   advance(): void;
+  /** Something of ours broke: ends it all. */
+  readonly fail: (error: unknown) => void;
   /** The exchange has ended, the answer is with the caller. @param keeps whether another request may follow */
   over(keeps: boolean): void;
 }
@@ -207,32 +209,32 @@ export class Exchange implements UpstreamUser {
   #dial(answerer: Answerer): void {
     const dialing = new AbortController();
     this.#dialing = dialing;
-    answerer.connect(dialing.signal).then(
-      (stream) => {
-        if (this.#dialing !== dialing) {
-          stream.on('error', () => {}); // nobody is left to be told
-          stream.resetAndDestroy();
-          return;
-        }
-        this.#dialing = undefined;
-        if (stream.destroyed) this.#goTo(answerer.fallback, 'the connection was closed at once');
-        else this.#use(answerer, this.#owner.adopt(answerer.id, stream), false);
-      },
-      (error: unknown) => {
-        if (this.#dialing !== dialing) return;
-        this.#dialing = undefined;
-        this.#goTo(answerer.fallback, error instanceof Error ? error.message : String(error));
-      },
-    );
+    const connected = (stream: Resettable): void => {
+      if (this.#dialing !== dialing) {
+        stream.on('error', () => {}); // nobody is left to be told
+        stream.resetAndDestroy();
+        return;
+      }
+      this.#dialing = undefined;
+      if (stream.destroyed) this.#goTo(answerer.fallback, 'the connection was closed at once');
+      else this.#use(answerer, this.#owner.adopt(answerer.id, stream), false);
+    };
+    const failed = (error: unknown): void => {
+      if (this.#dialing !== dialing) return;
+      this.#dialing = undefined;
+      this.#goTo(answerer.fallback, error instanceof Error ? error.message : String(error));
+    };
+    answerer.connect(dialing.signal).then(connected, failed).catch(this.#owner.fail);
   }
 
   #use(answerer: Answerer, upstream: Upstream, reused: boolean): void {
-    if (this.#began?.id !== answerer.id) {
-      this.#began?.end();
-      this.#began = { id: answerer.id, end: answerer.began() };
-    }
     upstream.user = this;
     this.#upstream = upstream;
+    if (this.#began?.id !== answerer.id) {
+      this.#began?.end();
+      this.#began = undefined;
+      this.#began = { id: answerer.id, end: answerer.began() };
+    }
     this.#reused = reused;
     const { bytes, headBytes } = this.#first;
     upstream.stream.write(withFields(bytes, headBytes, answerer.requestFields));
