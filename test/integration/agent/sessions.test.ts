@@ -4,19 +4,10 @@ import { connect } from 'node:net';
 import { test } from 'vitest';
 import { startWorld } from './support/agent-world.ts';
 import { claimOf } from './support/claims.ts';
-import { acceptWith, dialCarrier, RefusedRequest } from './support/session-double.ts';
+import { acceptWith, dialCarrier, refusalOf } from './support/session-double.ts';
 import { dial, echoAs, exchange, listenTcp, readAll, until } from './support/tcp.ts';
 
 const NONCE = 'abcdefghijklmnopqrstuv';
-
-async function refusalOf(request: Promise<unknown>): Promise<RefusedRequest['error']> {
-  const failure = await request.then(
-    () => assert.fail('was not refused'),
-    (reason: unknown) => reason,
-  );
-  assert.ok(failure instanceof RefusedRequest, String(failure));
-  return failure.error;
-}
 
 test('the second session on a port is refused, and told user, host and since when', async () => {
   const world = await startWorld();

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { sessionHandshake } from '../../../../src/mux/handshake.ts';
 import { Mux, type MuxStream, type OpenInfo } from '../../../../src/mux/mux.ts';
@@ -48,6 +49,16 @@ export class RefusedRequest extends Error {
     super(`${error.code}: ${error.message}`);
     this.error = error;
   }
+}
+
+/** What a request was refused with. */
+export async function refusalOf(request: Promise<unknown>): Promise<RefusedRequest['error']> {
+  const failure = await request.then(
+    () => assert.fail('was not refused'),
+    (reason: unknown) => reason,
+  );
+  assert.ok(failure instanceof RefusedRequest, String(failure));
+  return failure.error;
 }
 
 /** A carrier to the agent, before any handshake. */
