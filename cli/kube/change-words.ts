@@ -29,10 +29,12 @@ function addedWords(own: readonly Change[]): string {
     lists.set(list, [...(lists.get(list) ?? []), String(step.match.name)]);
   }
   const containers = (lists.get('containers') ?? []).map((name) => `container ${name}`);
+  const initContainers = (lists.get('initContainers') ?? []).map((name) => `init container ${name}`);
   const volumes = lists.get('volumes') ?? [];
   const isAnnotated = own.some(({ path }) => path.at(-1) === INTERCEPT_ANNOTATION);
   return [
     ...containers,
+    ...initContainers,
     ...(volumes.length === 0 ? [] : [`${volumes.length} volumes`]),
     ...(isAnnotated ? [`annotation ${INTERCEPT_ANNOTATION}`] : []),
   ].join(', ');
@@ -42,6 +44,8 @@ function wordsOf({ path, was, now }: Change, asides: ReadonlyMap<number, string>
   const last = path.at(-1);
   const names = path.flatMap((step) => (typeof step === 'object' ? [step.match] : []));
   const [container] = names.flatMap(({ name }) => name ?? []);
+  if (container !== undefined && path.at(-2) === 'containers' && now === undefined)
+    return `takes container ${container} out, whose place the agent has`;
   if (container !== undefined && last === 'name' && path.at(-3) === 'ports')
     return `renames port ${valueText(was)} of container ${container} to ${valueText(now)}`;
   if (container !== undefined && last === 'port') {

@@ -24,6 +24,15 @@ export function planDiff(plan: InstallPlan): string {
       `# ${textOf(workload.before)}: no change, the agent is there already\n`,
       ...plan.services.map((service) => serviceDiff(service, '')),
     ].join('');
+  const services = plan.services.map((service) => serviceDiff(service, 'after the rollout '));
+  if (plan.action === 'extend') {
+    const others = changeWords(
+      workload.before,
+      record.changes.filter(({ ours }) => ours === undefined),
+    );
+    const words = `renews container kube-intercept-agent of install ${record.installId}, for what it does not serve yet`;
+    return [changedDiff(workload, others === '' ? words : `${words}; ${others}`), ...services].join('');
+  }
   const owner = workload.before;
   const configMap = codeConfigMap(owner, record, `elided: the agent's code, SHA-256 ${record.codeHash}…`);
   const secret = credentialsSecret(owner, record, { key: '', tlsKey: '', tlsCert: '' });
@@ -34,7 +43,7 @@ export function planDiff(plan: InstallPlan): string {
     createdDiff(configMap, "is created: the agent's code"),
     createdDiff(redacted, "is created: the agent's key and certificate"),
     changedDiff(workload, `${changeWords(workload.before, record.changes)}${left}`),
-    ...plan.services.map((service) => serviceDiff(service, 'after the rollout ')),
+    ...services,
   ].join('');
 }
 

@@ -153,3 +153,34 @@ test('the dry run over an unfinished restore tells only what is not so already',
     'deployment/web: adds container kube-intercept-agent, 2 volumes, annotation kube-intercept.dev/intercept; takes back what install 0badcafe has left',
   );
 });
+
+test('the dry run says what the modes do: who goes out, who comes in, which probes go elsewhere', () => {
+  const workload = rawWorkload('StatefulSet', [rawContainer()]);
+  const service = rawService([{ port: 80, protocol: 'TCP', targetPort: 'http' }], { clusterIP: 'None' });
+  const planned = (kind: 'replace' | 'redirect'): string[] => {
+    const plan = planInstall(workload, installRequest(workload, service, { mode: { kind } }), AT);
+    return words(planDiff(plan)).slice(2);
+  };
+  assert.deepEqual(planned('replace'), [
+    'statefulset/web: adds container kube-intercept-agent, 2 volumes, annotation kube-intercept.dev/intercept; takes container app out, whose place the agent has',
+  ]);
+  assert.deepEqual(planned('redirect'), [
+    'statefulset/web: adds container kube-intercept-agent, init container kube-intercept-redirect, 2 volumes, annotation kube-intercept.dev/intercept; points readinessProbe of container app to port 9902',
+  ]);
+});
+
+test('the dry run of an extension creates nothing, and tells what is renewed', () => {
+  const workload = rawWorkload('Deployment', [rawContainer()]);
+  const service = rawService([{ port: 80, protocol: 'TCP', targetPort: 'http' }]);
+  const request = installRequest(workload, service);
+  const run = planInstall(workload, { ...request, services: [], ports: [] }, AT);
+  const text = planDiff(planInstall(run.workload.after, request, AT));
+  assert.deepEqual(words(text), [
+    [
+      'deployment/web: renews container kube-intercept-agent of install 0badcafe, for what it does not serve yet',
+      'renames port http of container app to ki-http',
+      'points readinessProbe of container app to port ki-http',
+    ].join('; '),
+  ]);
+  assert.doesNotMatch(text, /\/dev\/null/);
+});
