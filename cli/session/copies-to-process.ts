@@ -52,7 +52,7 @@ export class CopiesToProcess {
   async #serve(stream: MuxStream, signal: AbortSignal): Promise<void> {
     let socket: Socket;
     try {
-      socket = await this.#options.dial({ halfOpen: true, signal });
+      socket = await this.#options.dial({ halfOpen: false, signal });
     } catch {
       this.#options.onAway(); // refused, or the session ends
       stream.refuse('refused');
