@@ -109,6 +109,7 @@ describe.skipIf(cluster === undefined)('three developers with three keys on one 
     let report: MixedReport;
     let afterFirst: MixedReport;
     try {
+      await load.begun();
       await leave('c');
       afterFirst = await callMixed(scene.caller, 'http://web/', KINDS, 300);
       await leave('a');
@@ -132,6 +133,7 @@ describe.skipIf(cluster === undefined)('three developers with three keys on one 
 
     const last = await MixedLoad.start(scene.caller, 'http://web/', KINDS);
     try {
+      await last.begun();
       await leave('b');
     } finally {
       report = await last.stop();

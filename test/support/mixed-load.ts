@@ -1,11 +1,12 @@
 // Requests of several kinds from the caller pod, mixed on fresh and kept connections.
+import { waitFor } from '../cluster/exec.ts';
 import { storeProgram } from './bundle.ts';
 import type { Caller, ExecResult } from './cluster.ts';
 import type { MixedKind, MixedPlan, MixedReport } from './programs/mixed-caller.ts';
 
 export type { MixedKind, MixedReport } from './programs/mixed-caller.ts';
 
-const MAX_MS = 240_000;
+const MAX_MS = 420_000;
 let started = 0;
 
 /** Sends `count` requests and waits for their answers. */
@@ -45,8 +46,20 @@ export class MixedLoad {
     return new MixedLoad(caller, pidFile, result);
   }
 
+  /** Resolves once every kind of request has been answered. */
+  async begun(): Promise<void> {
+    const isBegun = async (): Promise<true | undefined> =>
+      (await this.#caller.exec(['test', '-e', this.#pidFile])).code === 0 ? true : undefined;
+    await waitFor(isBegun, {
+      timeoutMs: 60_000,
+      intervalMs: 300,
+      onTimeout: () => new Error('some kind has no answer'),
+    });
+  }
+
   /** Ends it once the requests under way have their answers. */
   async stop(): Promise<MixedReport> {
+    await this.begun();
     await this.#caller.exec(['sh', '-c', `kill -INT $(cat ${this.#pidFile})`]);
     return await this.ended();
   }

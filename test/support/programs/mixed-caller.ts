@@ -13,6 +13,7 @@ export interface MixedPlan {
   /** Between one request of a worker and its next. */
   readonly pauseMs: number;
   readonly seed: number;
+  /** Written once every kind has been answered. */
   readonly pidFile: string;
 }
 
@@ -42,7 +43,7 @@ const by: Record<string, Record<string, number>> = {};
 const hosts = new Set<string>();
 const failures: string[] = [];
 let [requests, kept] = [0, 0];
-let ended = false;
+let [ended, told] = [false, false];
 let state = plan.seed;
 
 /** 0 … n-1 (mulberry32). */
@@ -93,6 +94,10 @@ async function work(): Promise<void> {
       const answers = by[name];
       answers[who] = (answers[who] ?? 0) + 1;
       hosts.add(host);
+      if (!told && Object.keys(by).length === kinds.length) {
+        told = true;
+        writeFileSync(plan.pidFile, String(process.pid));
+      }
     } catch (error) {
       const text = error instanceof Error ? `${error.message}` : String(error);
       if (failures.length < 100)
@@ -105,7 +110,6 @@ async function work(): Promise<void> {
 process.on('SIGINT', () => {
   ended = true;
 });
-writeFileSync(plan.pidFile, String(process.pid));
 await Promise.all(Array.from({ length: plan.atOnce }, work));
 keeping.destroy();
 const report: MixedReport = { requests, kept, by, hosts: [...hosts].sort(), failures };
