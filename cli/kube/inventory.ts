@@ -63,8 +63,8 @@ async function annotatedReplicaSets(
     headers: { accept: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1' },
     signal,
   });
-  const { items } = JSON.parse(text) as { items: KubeObject[] };
-  const ours = items.filter(
+  const { items } = JSON.parse(text) as { items: KubeObject[] | null }; // null where there is none
+  const ours = (items ?? []).filter(
     (set) => set.metadata.annotations?.[INTERCEPT_ANNOTATION] !== undefined && ownerOf(set) === undefined,
   );
   const read = ours.map(({ metadata: { namespace: its = '', name } }) =>

@@ -270,16 +270,13 @@ class RolloutWait {
   /** @param must nobody else does it: that it is refused ends the wait */
   #endPod(pod: Pod, must: boolean): void {
     const { name, namespace = '', uid } = pod.metadata;
-    if (uid === undefined || this.#asked.has(uid)) return;
+    if (uid === undefined || this.#asked.has(uid) || this.#options.signal?.aborted === true) return;
     this.#asked.add(uid);
     const remove = async (): Promise<void> => {
       try {
-        await this.#client.delete(corePath('pods', namespace, name), {
-          preconditions: { uid },
-          signal: this.#ended.signal,
-        });
+        // Without a signal: what has been sent is waited for, or the next rollout might end a pod beside this one.
+        await this.#client.delete(corePath('pods', namespace, name), { preconditions: { uid } });
       } catch (failure) {
-        if (this.#ended.signal.aborted) return;
         // 409: another pod of that name by now, which is what was wanted
         if (failure instanceof KubeStatusError && (!must || failure.status === 409)) return;
         this.#settle?.reject(failure);

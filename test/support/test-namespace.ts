@@ -33,7 +33,7 @@ export interface TestNamespace {
   apply(manifest: unknown): Promise<void>;
   /** JSON of an object or list, such as `deployment/web` or `pods`. */
   get<T = unknown>(resource: string): Promise<T>;
-  /** Waits until a Deployment or StatefulSet is rolled out: `deployment/web`. */
+  /** Waits until a workload is rolled out: `deployment/web`; one that kubectl does not follow, until its pods are ready. */
   rolledOut(workload: string, timeoutMs?: number): Promise<void>;
   /** The pod to call from; the same one each time. */
   caller(): Promise<Caller>;
@@ -83,6 +83,19 @@ async function waitForDefaultAccount(cluster: TestCluster, namespace: string): P
   });
 }
 
+/** What of a workload tells whether its pods are ready. */
+interface CountedWorkload {
+  readonly kind: string;
+  readonly metadata: { readonly generation: number };
+  readonly spec: { readonly replicas?: number; readonly updateStrategy?: { readonly type?: string } };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly readyReplicas?: number;
+    readonly numberReady?: number;
+    readonly desiredNumberScheduled?: number;
+  };
+}
+
 class ClusterNamespace implements TestNamespace {
   readonly name: string;
   readonly editKubeconfig: string;
@@ -125,7 +138,20 @@ class ClusterNamespace implements TestNamespace {
   }
 
   async rolledOut(workload: string, timeoutMs = 60_000): Promise<void> {
+    const { kind, spec } = await this.get<CountedWorkload>(workload);
+    if (kind === 'ReplicaSet' || spec.updateStrategy?.type === 'OnDelete')
+      return await this.#allReady(workload, timeoutMs);
     await this.kubectl(['rollout', 'status', workload, `--timeout=${timeoutMs}ms`], { timeoutMs: timeoutMs + 5000 });
+  }
+
+  async #allReady(workload: string, timeoutMs: number): Promise<void> {
+    const isReady = async (): Promise<true | undefined> => {
+      const { metadata, spec, status = {} } = await this.get<CountedWorkload>(workload);
+      const wanted = spec.replicas ?? status.desiredNumberScheduled ?? -1;
+      const ready = status.numberReady ?? status.readyReplicas ?? 0;
+      return ready === wanted && status.observedGeneration === metadata.generation ? true : undefined;
+    };
+    await waitFor(isReady, { timeoutMs, onTimeout: () => new Error(`${workload} is not ready in ${timeoutMs} ms`) });
   }
 
   caller(): Promise<Caller> {

@@ -6,7 +6,9 @@ export type PortStyle = 'named' | 'numeric' | 'undeclared';
 export interface WorkloadOptions {
   readonly name: string;
   readonly image: string;
-  readonly kind?: 'Deployment' | 'StatefulSet';
+  readonly kind?: 'Deployment' | 'StatefulSet' | 'DaemonSet' | 'ReplicaSet';
+  /** StatefulSet and DaemonSet: instead of RollingUpdate. */
+  readonly updateStrategy?: 'OnDelete';
   readonly ports?: PortStyle;
   readonly replicas?: number;
   readonly env?: readonly unknown[];
@@ -47,7 +49,7 @@ process.on('SIGTERM', () => {
 process.on('SIGINT', () => process.emit('SIGTERM'));
 `;
 
-/** A Deployment or StatefulSet with its Service (`<name>:80`), and a headless one that a StatefulSet needs. */
+/** A workload with its Service (`<name>:80`), and a headless one that a StatefulSet needs. */
 export function workload(options: WorkloadOptions): unknown[] {
   const { name, image, kind = 'Deployment', ports = 'named', replicas = 2 } = options;
   const labels = { app: name };
@@ -76,7 +78,8 @@ export function workload(options: WorkloadOptions): unknown[] {
     },
   };
   const spec = {
-    replicas,
+    ...(kind === 'DaemonSet' ? {} : { replicas }),
+    ...(options.updateStrategy === undefined ? {} : { updateStrategy: { type: options.updateStrategy } }),
     selector: { matchLabels: labels },
     template: {
       metadata: { labels },
@@ -84,7 +87,7 @@ export function workload(options: WorkloadOptions): unknown[] {
     },
   };
   const metadata = { name, labels };
-  if (kind === 'Deployment') return [service, { apiVersion: 'apps/v1', kind, metadata, spec }];
+  if (kind !== 'StatefulSet') return [service, { apiVersion: 'apps/v1', kind, metadata, spec }];
   const headless = {
     apiVersion: 'v1',
     kind: 'Service',
@@ -102,6 +105,7 @@ export function withoutServerMetadata(object: unknown): unknown {
   const annotations = copy.metadata?.annotations as Record<string, string> | undefined;
   if (annotations !== undefined) {
     delete annotations['deployment.kubernetes.io/revision'];
+    delete annotations['deprecated.daemonset.template.generation'];
     if (Object.keys(annotations).length === 0 && copy.metadata !== undefined) delete copy.metadata.annotations;
   }
   return copy;
