@@ -22,6 +22,8 @@ async function accept(caller: Resettable, first: Buffer, secureContext: SecureCo
   const plain = new TLSSocket(caller, { isServer: true, secureContext, ALPNProtocols: ALPN });
   const resettable = withReset(plain, caller);
   await untilSecure(plain, 'secure');
+  // Set by tls.Server only (Node 20 to 26), and an HTTP/2 session waits for it.
+  Reflect.set(plain, 'secureConnecting', false);
   const protocol = plain.alpnProtocol === 'h2' || plain.alpnProtocol === 'http/1.1' ? plain.alpnProtocol : undefined;
   // Node's types leave out that a server's socket has it too.
   const serverName: unknown = Reflect.get(plain, 'servername');

@@ -35,7 +35,7 @@ export function serveHttp2(caller: Resettable): ServerHttp2Session {
 /** An HTTP/2 session with who is at the other end of `connection`; requests may be made at once. */
 export function beginHttp2(connection: Resettable): ClientHttp2Session {
   const session = connect('http://upstream', { ...LIMITS, settings: SETTINGS, createConnection: () => connection });
-  session.once('connect', () => widen(session));
+  widen(session);
   return session;
 }
 
@@ -48,5 +48,6 @@ export function endHttp2(session: ClientHttp2Session, connection: Resettable): v
 }
 
 function widen(session: ClientHttp2Session | ServerHttp2Session): void {
-  if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+  if (session.connecting) session.once('connect', () => widen(session));
+  else if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
 }

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import * as http2 from 'node:http2';
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
+import * as tls from 'node:tls';
+import { afterEach, beforeEach, test } from 'vitest';
+import { tlsEnding } from '../../../src/net/tls.ts';
+import { makeCertificate } from '../../support/test-certificates.ts';
+import { ask, eventually, World } from './h2-world.ts';
+
+const certificate = makeCertificate(['shop.test']);
+const other = makeCertificate(['process.test']);
+
+let world: World;
+beforeEach(() => {
+  world = new World();
+});
+afterEach(() => world.close());
+
+interface Seen {
+  readonly name: string;
+  readonly serverName: string | false | null | undefined;
+  readonly protocol: string | false | null;
+}
+
+/** A TLS server that answers HTTP/2 and HTTP/1.1 with its name. */
+async function tlsApp(name: string, seen: Seen[], material = certificate): Promise<number> {
+  const server = http2.createSecureServer(
+    { ...material, allowHTTP1: true },
+    (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => {
+      response.end(`${name} ${request.httpVersion} ${request.url}`);
+    },
+  );
+  const sockets = new Set<Socket>();
+  server.on('secureConnection', (socket) => {
+    const serverName: string | false | undefined = Reflect.get(socket, 'servername');
+    seen.push({ name, serverName, protocol: socket.alpnProtocol });
+  });
+  server.on('connection', (socket: Socket) => sockets.add(socket));
+  server.on('sessionError', () => {});
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  world.onClose(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+async function filtered(appPort: number, processPort: number): Promise<number> {
+  const app = world.answerer('app', appPort);
+  const process = world.answerer('dev', processPort, { fallback: app });
+  return await world.route((head) => ({ answerer: head.header('x-user') === 'dev' ? process : app }), {
+    app,
+    tls: tlsEnding({ certificate: certificate.cert, key: certificate.key }),
+  });
+}
+
+function tlsCaller(port: number, options: tls.ConnectionOptions): tls.TLSSocket {
+  const socket = tls.connect({ port, host: '127.0.0.1', ca: certificate.cert, servername: 'shop.test', ...options });
+  socket.on('error', () => {});
+  world.onClose(() => socket.destroy());
+  return socket;
+}
+
+async function h2Caller(port: number): Promise<http2.ClientHttp2Session> {
+  const socket = tlsCaller(port, { ALPNProtocols: ['h2', 'http/1.1'] });
+  await once(socket, 'secureConnect');
+  assert.equal(socket.alpnProtocol, 'h2');
+  return http2.connect('https://shop.test', { createConnection: () => socket });
+}
+
+async function http1(port: number, options: tls.ConnectionOptions, request: string): Promise<string> {
+  const socket = tlsCaller(port, options);
+  let text = '';
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  socket.write(request);
+  await new Promise((resolve) => socket.once('close', resolve));
+  return text;
+}
+
+test('HTTP/2 in TLS is routed request by request, and begun anew with the name and protocol of the caller', async () => {
+  const seen: Seen[] = [];
+  const port = await filtered(await tlsApp('app', seen), await tlsApp('process', seen, other));
+  const client = await h2Caller(port);
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, (_, n) => ask(client, { ':path': `/${n}`, 'x-user': n % 2 ? 'dev' : 'else' })),
+  );
+  assert.deepEqual(
+    answers.map(({ body }) => body),
+    answers.map((_, n) => `${n % 2 ? 'process' : 'app'} 2.0 /${n}`),
+  );
+  assert.deepEqual(
+    seen.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    ['app', 'process'].map((name) => ({ name, serverName: 'shop.test', protocol: 'h2' })),
+  );
+  client.close();
+  await eventually(() => world.routers === 0);
+});
+
+for (const ALPNProtocols of [['http/1.1'], undefined]) {
+  test(`HTTP/1.1 in TLS is routed, with ${ALPNProtocols === undefined ? 'no ALPN' : 'ALPN http/1.1'}`, async () => {
+    const seen: Seen[] = [];
+    const port = await filtered(await tlsApp('app', seen), await tlsApp('process', seen, other));
+    const options = ALPNProtocols === undefined ? {} : { ALPNProtocols };
+    const text = await http1(
+      port,
+      options,
+      'GET /1 HTTP/1.1\r\nHost: shop.test\r\nX-User: dev\r\n\r\nGET /2 HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n',
+    );
+    assert.match(text, /process 1\.1 \/1[\s\S]*app 1\.1 \/2/);
+    await eventually(() => world.routers === 0);
+  });
+}
+
+test('a process that does not speak TLS is not one that answers: the request goes to the app', async () => {
+  const plain = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  });
+  plain.listen(0, '127.0.0.1');
+  await once(plain, 'listening');
+  world.onClose(() => plain.close());
+  const port = await filtered(await tlsApp('app', []), (plain.address() as AddressInfo).port);
+  const client = await h2Caller(port);
+  assert.equal((await ask(client, { 'x-user': 'dev', ':path': '/x' })).body, 'app 2.0 /x');
+  client.close();
+});
+
+test('a cut behind TLS arrives as a cut, not as an end', async () => {
+  const app = tls.createServer({ ...certificate }, (socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\nbegun', () => setImmediate(() => under(socket)?.resetAndDestroy()));
+    });
+  });
+  const sockets = new Map<number | undefined, Socket>();
+  const under = (socket: tls.TLSSocket): Socket | undefined => sockets.get(socket.remotePort);
+  app.on('connection', (socket: Socket) => sockets.set(socket.remotePort, socket));
+  app.listen(0, '127.0.0.1');
+  await once(app, 'listening');
+  world.onClose(() => app.close());
+  const port = await filtered((app.address() as AddressInfo).port, 1);
+  const socket = tlsCaller(port, { ALPNProtocols: ['http/1.1'] });
+  let text = '';
+  let failure: NodeJS.ErrnoException | undefined;
+  socket.on('data', (chunk) => {
+    text += chunk;
+  });
+  socket.on('error', (error) => {
+    failure = error;
+  });
+  socket.write('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n');
+  await new Promise((resolve) => socket.once('close', resolve));
+  assert.match(text, /begun$/);
+  assert.equal(failure?.code, 'ECONNRESET');
+});
+
+test('a handshake that fails closes the caller and leaves nothing', async () => {
+  const port = await filtered(1, 1);
+  const caller = connectTcp(port, '127.0.0.1');
+  caller.on('error', () => {});
+  caller.write(Buffer.from([0x16, 0x03, 0x01, 0x00, 0x04, 1, 2, 3, 4]));
+  caller.resume();
+  await new Promise((resolve) => caller.once('close', resolve));
+  await eventually(() => world.routers === 0);
+});
+
+test('a certificate without its key is told at once', () => {
+  assert.throws(() => tlsEnding({ certificate: certificate.cert, key: 'none' }));
+});
