@@ -8,6 +8,7 @@ export type { MixedKind, MixedReport } from './programs/mixed-caller.ts';
 
 const MAX_MS = 420_000;
 let started = 0;
+const begunFile = (pidFile: string): string => `${pidFile}.begun`;
 
 /** Sends `count` requests and waits for their answers. */
 export async function callMixed(
@@ -40,7 +41,8 @@ export class MixedLoad {
   ): Promise<MixedLoad> {
     const program = await storeProgram(caller, 'mixed-caller');
     const pidFile = `/tmp/mixed-${process.pid}-${started++}.pid`;
-    const plan: MixedPlan = { url, kinds, atOnce: 8, pauseMs: 20, seed: Date.now() % 1e6, pidFile, ...options };
+    const files = { pidFile, begunFile: begunFile(pidFile) };
+    const plan: MixedPlan = { url, kinds, atOnce: 8, pauseMs: 20, seed: Date.now() % 1e6, ...files, ...options };
     console.log(`mixed requests: seed ${plan.seed}`);
     const result = caller.exec(['node', program, JSON.stringify(plan)], { timeoutMs: MAX_MS });
     return new MixedLoad(caller, pidFile, result);
@@ -49,7 +51,7 @@ export class MixedLoad {
   /** Resolves once every kind of request has been answered. */
   async begun(): Promise<void> {
     const isBegun = async (): Promise<true | undefined> =>
-      (await this.#caller.exec(['test', '-e', this.#pidFile])).code === 0 ? true : undefined;
+      (await this.#caller.exec(['test', '-e', begunFile(this.#pidFile)])).code === 0 ? true : undefined;
     await waitFor(isBegun, {
       timeoutMs: 60_000,
       intervalMs: 300,
@@ -59,7 +61,6 @@ export class MixedLoad {
 
   /** Ends it once the requests under way have their answers. */
   async stop(): Promise<MixedReport> {
-    await this.begun();
     await this.#caller.exec(['sh', '-c', `kill -INT $(cat ${this.#pidFile})`]);
     return await this.ended();
   }

@@ -13,8 +13,9 @@ export interface MixedPlan {
   /** Between one request of a worker and its next. */
   readonly pauseMs: number;
   readonly seed: number;
-  /** Written once every kind has been answered. */
   readonly pidFile: string;
+  /** Written once every kind has been answered. */
+  readonly begunFile: string;
 }
 
 export interface MixedKind {
@@ -96,7 +97,7 @@ async function work(): Promise<void> {
       hosts.add(host);
       if (!told && Object.keys(by).length === kinds.length) {
         told = true;
-        writeFileSync(plan.pidFile, String(process.pid));
+        writeFileSync(plan.begunFile, '');
       }
     } catch (error) {
       const text = error instanceof Error ? `${error.message}` : String(error);
@@ -110,6 +111,7 @@ async function work(): Promise<void> {
 process.on('SIGINT', () => {
   ended = true;
 });
+writeFileSync(plan.pidFile, String(process.pid));
 await Promise.all(Array.from({ length: plan.atOnce }, work));
 keeping.destroy();
 const report: MixedReport = { requests, kept, by, hosts: [...hosts].sort(), failures };
