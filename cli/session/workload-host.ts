@@ -2,6 +2,7 @@ import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { SessionIdentity } from '../../src/protocol/control.ts';
 import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
+import { untilAppsEnded } from '../kube/apps-end.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { newInstallId } from '../kube/names.ts';
 import { type Service, type WorkloadRef, wantedPods, workloadText } from '../kube/objects.ts';
@@ -65,6 +66,12 @@ export class WorkloadHost implements AgentHost {
         report({ event: 'rollout', ready: updatedReady, wanted, ...held });
       },
     });
+    const { workload, record } = this.#present;
+    if (record.mode.kind === 'replace')
+      await untilAppsEnded(client, workload, {
+        signal,
+        onWait: (pods) => onWait(`the app to end in ${pods.join(', ')}`),
+      });
   }
 
   async follow(signal: AbortSignal, handlers: HostHandlers): Promise<void> {

@@ -1,0 +1,48 @@
+import { InterceptorError } from '../../src/errors.ts';
+import { type KubeClient, resourcePath } from './client.ts';
+import { delay } from './client-deadline.ts';
+import { AGENT_CONTAINER } from './names.ts';
+import { labelSelectorText, type Pod, type Workload } from './objects.ts';
+
+const POLL_MS = 500;
+/** Beyond its own grace period a pod is given this long to be gone: the kubelet reports late under load. */
+const KUBELET_SLACK_MS = 60_000;
+const DEFAULT_GRACE_SECONDS = 30;
+
+/**
+ * Resolves once no app of the workload runs any more, those included that have been told to end and finish their work: whose place
+ * a process takes must not do what it does at the same time (mode replace; call it when the rollout is complete).
+ * @param onWait the pods that are waited for
+ * @throws InterceptorError ROLLOUT_FAILED when one does not end, CLUSTER_*; the signal's reason
+ */
+export async function untilAppsEnded(
+  client: KubeClient,
+  { metadata, spec }: Workload,
+  { signal, onWait }: { readonly signal: AbortSignal; readonly onWait?: (pods: readonly string[]) => void },
+): Promise<void> {
+  const path = resourcePath({ apiVersion: 'v1', resource: 'pods', namespace: metadata.namespace ?? '' });
+  const labelSelector = labelSelectorText(spec.selector);
+  const { terminationGracePeriodSeconds: grace = DEFAULT_GRACE_SECONDS } = spec.template.spec;
+  const deadline = Date.now() + Number(grace) * 1000 + KUBELET_SLACK_MS;
+  let told = '';
+  for (;;) {
+    const { items } = await client.list<Pod>(path, { labelSelector, signal });
+    const names = items.filter(runsApp).map((pod) => pod.metadata.name);
+    if (names.length === 0) return;
+    if (names.join() !== told) onWait?.(names);
+    told = names.join();
+    if (Date.now() > deadline)
+      throw new InterceptorError('ROLLOUT_FAILED', `${names.join(', ')} with the app does not end`, {
+        hint: `kubectl describe pod ${names[0]} -n ${metadata.namespace ?? ''}`,
+      });
+    await delay(POLL_MS, signal);
+  }
+}
+
+/** A pod of a template without the agent, of which anything may still run. Pure. */
+export function runsApp({ spec, status }: Pod): boolean {
+  if (spec.containers.some(({ name }) => name === AGENT_CONTAINER)) return false;
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return false;
+  const states = status?.containerStatuses ?? [];
+  return states.length === 0 || states.some(({ state }) => state?.terminated === undefined);
+}
