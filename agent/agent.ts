@@ -88,6 +88,9 @@ export class Agent {
       log,
       ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
     });
+    this.#sessions.claims.onChange = () => {
+      for (const { listener } of this.#datagramPorts) listener.recheck();
+    };
     this.#outgoing = new Outgoing({ log, ...options.outgoing });
   }
 

@@ -26,6 +26,8 @@ export class Claims<Carrier extends SessionCarrier> {
   #lastOrder = 0;
   /** The port has its first filter. */
   onHttp: (port: AppPort) => void = () => {};
+  /** Somebody else may answer something. */
+  onChange: () => void = () => {};
 
   constructor(ports: readonly AppPort[], log: Log) {
     this.#ports = ports;
@@ -112,6 +114,7 @@ export class Claims<Carrier extends SessionCarrier> {
     const from = claim.to;
     if (from === to) return;
     claim.to = to;
+    this.onChange();
     const fields = { ...who(claim.session), ...inLog(claim) };
     if (from === 'app') this.#log.info('intercept began', fields);
     else if (to === 'app') this.#log.info('intercept ended', fields);
@@ -140,6 +143,7 @@ export class Claims<Carrier extends SessionCarrier> {
       this.#tables.set(key, table);
       if (table.isHttp && !before.isHttp) this.onHttp(port);
     }
+    this.onChange();
   }
 }
 

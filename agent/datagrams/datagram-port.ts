@@ -47,6 +47,11 @@ export class DatagramPort {
     return this.#flows.size;
   }
 
+  /** Claims have changed. */
+  recheck(): void {
+    for (const flow of this.#flows.values()) flow.recheck();
+  }
+
   /** Takes no more, and ends all flows. May be called twice. */
   close(): void {
     if (this.#closed) return;

@@ -25,7 +25,7 @@ interface Peer {
 
 /**
  * The datagrams of one client: to the laptop while it has the port, else to the app. Who answers is looked at with every
- * datagram. What finds no room is dropped, as in a network.
+ * datagram and every change of claims. What finds no room is dropped, as in a network.
  */
 export class Flow {
   readonly #route: FlowRoute;
@@ -46,13 +46,21 @@ export class Flow {
   /** The client sent something. */
   push(datagram: Buffer): void {
     this.#lastMs = performance.now();
-    const claim = this.#route.claim();
-    if (this.#peer === undefined || claim?.carrier !== this.#chosenFor) {
-      this.#peer?.close();
+    this.recheck();
+    if (this.#peer === undefined) {
+      const claim = this.#route.claim();
       this.#chosenFor = claim?.carrier;
       this.#peer = this.#choose(claim);
     }
     this.#peer?.send(datagram);
+  }
+
+  /** Lets go of who answered when somebody else has the port. */
+  recheck(): void {
+    const peer = this.#peer;
+    if (peer === undefined || this.#route.claim()?.carrier === this.#chosenFor) return;
+    this.#peer = undefined;
+    peer.close();
   }
 
   close(): void {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { type Agent, type AgentOptions, startAgent } from '../../../../agent/agent.ts';
 import { createLog } from '../../../../src/log.ts';
+import type { AgentRoute } from '../../../../src/protocol/agent-config.ts';
 import { makeCertificate } from './certificate.ts';
 import { claimOf } from './claims.ts';
 import { dialSession, type SessionDouble, type SessionDoubleOptions } from './session-double.ts';
@@ -35,9 +36,15 @@ export interface AgentWorld {
   close(): Promise<void>;
 }
 
+export interface WorldOptions {
+  readonly podIp?: string;
+  readonly moreRoutes?: readonly AgentRoute[];
+  readonly appState?: 'present' | 'replaced';
+}
+
 export async function startWorld(
   onApp: (socket: Socket) => void = echoAs('app'),
-  options: Partial<AgentOptions> & { podIp?: string } = {},
+  options: Partial<AgentOptions> & WorldOptions = {},
 ): Promise<AgentWorld> {
   const app = await listenTcp(onApp);
   const key = randomBytes(32);
@@ -48,8 +55,8 @@ export async function startWorld(
         version: 1,
         tunnelPort: 0,
         container: 'app',
-        app: 'present',
-        routes: [{ port: 0, appPort: app.port, protocol: 'tcp' }],
+        app: options.appState ?? 'present',
+        routes: [{ port: 0, appPort: app.port, protocol: 'tcp' }, ...(options.moreRoutes ?? [])],
       },
       podName: 'web-1',
       podIp: options.podIp ?? '127.0.0.1',
