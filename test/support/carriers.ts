@@ -1,10 +1,13 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Transport } from '../../src/mux/transport.ts';
+import { SocketTransport } from '../../src/net/transport/socket.ts';
 import { acceptWebSocket, connectWebSocket } from '../../src/net/transport/websocket.ts';
 import { MemoryTransport } from './memory-transport.ts';
-import { TcpTransport } from './tcp-transport.ts';
 
 /** Two ends of one carrier. */
 export interface CarrierPair {
@@ -16,7 +19,7 @@ export interface CarrierPair {
 /** Every kind of carrier the mux suite runs over. */
 export const CARRIERS: readonly { readonly name: string; readonly connect: () => Promise<CarrierPair> }[] = [
   { name: 'memory', connect: memoryPair },
-  { name: 'TCP', connect: tcpPair },
+  { name: 'UNIX socket', connect: socketPair },
   { name: 'WebSocket', connect: webSocketPair },
 ];
 
@@ -25,15 +28,20 @@ async function memoryPair(): Promise<CarrierPair> {
   return { session, agent, close: async () => {} };
 }
 
-async function tcpPair(): Promise<CarrierPair> {
+async function socketPair(): Promise<CarrierPair> {
+  const folder = await mkdtemp(join(tmpdir(), 'ki-carrier-'));
+  const path = join(folder, 'socket');
   const server = createServer({ allowHalfOpen: true });
-  server.listen(0, '127.0.0.1');
+  server.listen(path);
   await once(server, 'listening');
   const accepted = once(server, 'connection');
-  const socket = connect({ port: portOf(server.address()), host: '127.0.0.1', allowHalfOpen: true });
-  const session = new TcpTransport(socket);
+  const session = new SocketTransport(connect({ path, allowHalfOpen: true }));
   const [peer] = await accepted;
-  return { session, agent: new TcpTransport(peer), close: () => closed(server) };
+  const close = async (): Promise<void> => {
+    await closed(server);
+    await rm(folder, { recursive: true });
+  };
+  return { session, agent: new SocketTransport(peer), close };
 }
 
 export async function webSocketPair(): Promise<CarrierPair> {
