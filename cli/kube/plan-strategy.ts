@@ -17,15 +17,16 @@ export function keepCountDuringRollout(kind: WorkloadKind, list: ChangeList<Work
   const { spec, metadata } = list.object;
   const name = workloadText({ kind, name: metadata.name });
   const wanted = wantedPods(kind, list.object);
-  const gap = `${name} has one replica and is rolled out in place: the Service has no pod for some seconds, going in and coming out`;
+  const gap = (what: string): string =>
+    `${name} has one ${what} and is rolled out in place: the Service has no pod for some seconds, going in and coming out`;
   if (isReplacedByHand(kind, list.object))
-    return [replacedByHandText(kind, list.object), ...(wanted > 1 ? [] : [gap.replace('replica', 'pod')])];
+    return [replacedByHandText(kind, list.object), ...(wanted > 1 ? [] : [gap('pod')])];
   switch (kind) {
     case 'StatefulSet':
       // An equal current and update revision has been asked for before: then the partition holds nothing back.
       if ((spec.updateStrategy?.rollingUpdate?.partition ?? 0) > 0)
         list.set(['spec', 'updateStrategy', 'rollingUpdate', 'partition'], 0);
-      return wanted > 1 ? [] : [gap];
+      return wanted > 1 ? [] : [gap('replica')];
     case 'DaemonSet':
       return keepNodes(name, wanted, list);
     case 'Deployment':
