@@ -153,7 +153,7 @@ function mostSpecificFirst<T>(entries: readonly TableEntry<T>[]): readonly Table
 
 /**
  * For each entry those that are contained in it. Not every pair is compared: with 250 filters that would hold up the agent at
- * every claim. What contains a filter has a condition on one of its subjects, and if that is an exact one, with the same value.
+ * every claim. What contains a filter has a condition on one of its subjects; an exact one has the same value, a folder is one of its own.
  */
 function containedIn<T>(entries: readonly TableEntry<T>[]): Map<TableEntry<T>, TableEntry<T>[]> {
   const byCondition = new Map<string, TableEntry<T>[]>();
@@ -163,7 +163,7 @@ function containedIn<T>(entries: readonly TableEntry<T>[]): Map<TableEntry<T>, T
   const contained = new Map<TableEntry<T>, TableEntry<T>[]>();
   for (const entry of entries) {
     const conditions = entry.filter.conjunctions[0] ?? [];
-    const places = conditions.flatMap((condition) => [placeOf(condition), condition.subject.key]);
+    const places = conditions.flatMap(containersOf);
     const containers = new Set(places.flatMap((place) => byCondition.get(place) ?? []));
     for (const container of containers)
       if (isMoreSpecific(entry.filter, container.filter)) push(contained, container, entry);
@@ -172,7 +172,20 @@ function containedIn<T>(entries: readonly TableEntry<T>[]): Map<TableEntry<T>, T
 }
 
 function placeOf({ subject, values }: CompiledCondition): string {
-  return values.kind === 'exact' ? `${subject.key}=${values.value}` : subject.key;
+  if (values.kind === 'exact') return `${subject.key}=${values.value}`;
+  return values.kind === 'under' ? `${subject.key}<${values.path}` : subject.key;
+}
+
+/** The places of all that may contain a condition. */
+function containersOf(condition: CompiledCondition): string[] {
+  const { subject, values } = condition;
+  const places = [placeOf(condition), subject.key];
+  if (values.kind === 'regex' || values.kind === 'any') return places;
+  const path = values.kind === 'under' ? values.path : values.value;
+  places.push(`${subject.key}<${path}`);
+  for (let slash = path.indexOf('/'); slash >= 0; slash = path.indexOf('/', slash + 1))
+    places.push(`${subject.key}<${path.slice(0, slash)}`);
+  return places;
 }
 
 function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
