@@ -2,6 +2,7 @@ import { confirmEnd } from '../net/confirm-end.ts';
 import { closeAfterFailedReset } from '../net/failed-reset.ts';
 import { type FirstBytes, judgeFirstBytes } from './first-bytes.ts';
 import { type H1Options, routeH1 } from './h1/connection.ts';
+import { DRAIN_IDLE_MS } from './h1/limits.ts';
 import { routeH2 } from './h2/router.ts';
 import { upgradeToH2c } from './h2/upgrade.ts';
 import type { Answerer, HttpRoutes, Resettable } from './routing.ts';
@@ -130,7 +131,8 @@ function firstBytes(
       caller.off('data', read);
       caller.off('end', ended);
       caller.off('close', closed);
-      draining?.removeEventListener('abort', closed);
+      clearTimeout(drainTimer);
+      draining?.removeEventListener('abort', drain);
       early.stopListening();
       resolve({ bytes, speaks });
     };
@@ -143,6 +145,11 @@ function firstBytes(
       caller.destroy();
       decide('other');
     };
+    // Not at once: its first request may be on its way.
+    let drainTimer: NodeJS.Timeout | undefined;
+    const drain = (): void => {
+      drainTimer = setTimeout(closed, DRAIN_IDLE_MS);
+    };
     const silent = (): void => {
       if (bytes.byteLength > 0) decide(judgeFirstBytes(bytes, true));
       else early.listen(() => decide('other'));
@@ -151,7 +158,8 @@ function firstBytes(
     caller.on('data', read);
     caller.on('end', ended);
     caller.on('close', closed);
-    draining?.addEventListener('abort', closed, { once: true });
+    if (draining?.aborted === true) drain();
+    else draining?.addEventListener('abort', drain, { once: true });
     caller.resume();
   });
 }

@@ -8,7 +8,7 @@ import { Exchange, type ExchangeOwner } from './exchange.ts';
 import { type Body, requestBody } from './framing.ts';
 import { HeadBytes } from './head-bytes.ts';
 import { asksH2c, withoutH2c } from './head-edit.ts';
-import { HEAD_TIMEOUT_MS, LINGER_MS } from './limits.ts';
+import { DRAIN_IDLE_MS, HEAD_TIMEOUT_MS, LINGER_MS } from './limits.ts';
 import { refusalPage } from './page.ts';
 import { H1RequestHead } from './request-head.ts';
 import { resetAndClose } from './upstream.ts';
@@ -70,6 +70,7 @@ class H1Connection implements ExchangeOwner {
   /** The caller's connection may become HTTP/2, or has. */
   #upgrading = false;
   #timer: NodeJS.Timeout | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
 
   constructor(caller: Resettable, routes: HttpRoutes, options: H1Options) {
     this.#caller = caller;
@@ -310,6 +311,7 @@ class H1Connection implements ExchangeOwner {
     this.#closing = true;
     this.#pending = undefined;
     this.#clearTimer();
+    clearTimeout(this.#drainTimer);
     const exchange = this.#exchange;
     if (exchange !== undefined && !(exchange.isTunnel && wasEndedWell)) {
       this.#exchange = undefined;
@@ -346,9 +348,11 @@ class H1Connection implements ExchangeOwner {
     this.#upstreams.cutAll();
   }
 
+  /** Not at once: a request that is on its way would meet the end of the connection, and be lost. */
   #drain(): void {
-    if (this.#exchange === undefined && !this.#heads.begun && this.#pending === undefined && !this.#upgrading)
-      this.#close();
+    const isIdle = (): boolean =>
+      this.#exchange === undefined && !this.#heads.begun && this.#pending === undefined && !this.#upgrading;
+    this.#drainTimer ??= setTimeout(() => isIdle() && this.#close(), DRAIN_IDLE_MS);
   }
 
   #readOn(): void {
