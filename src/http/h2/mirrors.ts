@@ -79,6 +79,7 @@ class MirrorSession {
     let waits = headBytes;
     let isWhole = !hasBody;
     let isAnswered = false;
+    /** Dropped already, or not to be counted: the request itself was cut. */
     let isCut = false;
     const taken = (bytes: number): void => {
       this.#waitingBytes -= bytes;
@@ -98,7 +99,7 @@ class MirrorSession {
     if (!hasBody) return undefined;
     const cut = (): void => {
       if (isWhole || copy.closed) return;
-      isCut = true; // the request itself was, which is no fault of the mirror's
+      isCut = true;
       copy.close(constants.NGHTTP2_CANCEL);
     };
     from.once('close', cut);
@@ -106,6 +107,8 @@ class MirrorSession {
       write: (chunk) => {
         if (!copy.writable || copy.closed) return;
         if (this.#waitingBytes + chunk.byteLength > MAX_MIRROR_BYTES) {
+          isCut = true; // counted now: it closes once the mirror takes the reset, if it ever does
+          this.#mirror.dropped();
           copy.close(constants.NGHTTP2_CANCEL);
           return;
         }

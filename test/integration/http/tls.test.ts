@@ -129,35 +129,6 @@ test('a process that does not speak TLS is not one that answers: the request goe
   client.close();
 });
 
-test('a cut behind TLS arrives as a cut, not as an end', async () => {
-  const app = tls.createServer({ ...certificate }, (socket) => {
-    socket.on('error', () => {});
-    socket.once('data', () => {
-      socket.write('HTTP/1.1 200 OK\r\n\r\nbegun', () => setImmediate(() => under(socket)?.resetAndDestroy()));
-    });
-  });
-  const sockets = new Map<number | undefined, Socket>();
-  const under = (socket: tls.TLSSocket): Socket | undefined => sockets.get(socket.remotePort);
-  app.on('connection', (socket: Socket) => sockets.set(socket.remotePort, socket));
-  app.listen(0, '127.0.0.1');
-  await once(app, 'listening');
-  world.onClose(() => app.close());
-  const port = await filtered((app.address() as AddressInfo).port, 1);
-  const socket = tlsCaller(port, { ALPNProtocols: ['http/1.1'] });
-  let text = '';
-  let failure: NodeJS.ErrnoException | undefined;
-  socket.on('data', (chunk) => {
-    text += chunk;
-  });
-  socket.on('error', (error) => {
-    failure = error;
-  });
-  socket.write('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n');
-  await new Promise((resolve) => socket.once('close', resolve));
-  assert.match(text, /begun$/);
-  assert.equal(failure?.code, 'ECONNRESET');
-});
-
 test('a handshake that fails closes the caller and leaves nothing', async () => {
   const port = await filtered(1, 1);
   const caller = connectTcp(port, '127.0.0.1');
