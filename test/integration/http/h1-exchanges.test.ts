@@ -23,7 +23,11 @@ async function world(options: SceneOptions = {}): Promise<{ scene: Scene; app: U
       request.on('data', (chunk: Buffer) => {
         bytes += chunk.byteLength;
       });
-      request.on('end', () => response.end(`${name} ${request.method} ${request.url} ${bytes}`));
+      request.on('end', () => {
+        const text = `${name} ${request.method} ${request.url} ${bytes}`;
+        response.setHeader('content-length', text.length); // or HTTP/1.0 is not kept alive
+        response.end(text);
+      });
     });
   const app = own(await echo('app'));
   const laptop = own(await echo('laptop'));
@@ -40,7 +44,6 @@ async function worldOf(app: Upstream, options: SceneOptions = {}): Promise<{ sce
 function answering(...answers: string[]): Promise<Upstream> {
   return rawUpstream((socket) => {
     socket.once('data', () => socket.write(answers.join('')));
-    socket.on('end', () => socket.end());
   });
 }
 

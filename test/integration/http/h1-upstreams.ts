@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer, type RequestListener } from 'node:http';
 import { createServer, type Socket } from 'node:net';
+import { confirmEnd } from '../../../src/net/confirm-end.ts';
 import { dial } from './h1-scene.ts';
 
 /** A server on a real port that knows what came to it. */
@@ -25,7 +26,7 @@ export async function httpUpstream(
   });
 }
 
-/** Bare sockets, half-open. */
+/** Bare sockets, half-open: they end their side when the other has ended, behind what `onConnection` does then. */
 export async function rawUpstream(onConnection: (socket: Socket, index: number) => void): Promise<Upstream> {
   const chunks: Buffer[] = [];
   const sockets = new Set<Socket>();
@@ -36,6 +37,7 @@ export async function rawUpstream(onConnection: (socket: Socket, index: number) 
     onConnection(socket, upstream.connections);
     upstream.connections += 1;
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('end', () => socket.end());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -71,10 +73,12 @@ export class Caller {
       this.#text += chunk.toString('latin1');
       this.#changed();
     });
-    socket.on('end', () => {
-      this.ended = true;
-      this.#changed();
-    });
+    socket.on('end', () =>
+      confirmEnd(socket, () => {
+        this.ended = true;
+        this.#changed();
+      }),
+    );
     socket.on('error', (error) => {
       this.error = error;
     });
