@@ -104,7 +104,8 @@ export async function intercept(targetText: string, options: InterceptOptions): 
       choices.map((choice) => {
         const http = options.http === true && choice.protocol === 'tcp';
         const { fallback, mirror } = sharing;
-        return new ProcessPort({ choice, to, http, holdMs, fallback, mirror, report, log, setRoute });
+        const routeAtFirst = mode.kind === 'replace' ? 'held' : 'app';
+        return new ProcessPort({ choice, to, http, holdMs, fallback, routeAtFirst, mirror, report, log, setRoute });
       }),
     listenTimeoutMs: hasCommand ? listenTimeoutMs : undefined,
     report,

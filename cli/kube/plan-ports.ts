@@ -15,8 +15,8 @@ export interface RoutePlan {
 }
 
 /**
- * Gives the agent a port for its tunnel and one for each distinct target of the wanted ports, away from every port that the pod
- * declares or a Service leads to; in mode replace the targets' own. A name that both a TCP and a UDP target have is taken over for
+ * Gives the agent a port for its tunnel and one for each port of the app that is wanted, by whatever names and numbers, away from
+ * every port that the pod declares or a Service leads to; in mode replace the app's own. A name that both a TCP and a UDP target have is taken over for
  * the first only, as the agent can have it once. Pure, but for freePort().
  * @param existing of the install that is extended: its ports stay what they are
  */
@@ -41,6 +41,8 @@ export function planRoutes(
     `${port.protocol}/${(mode.kind === 'sidecar' ? port.targetName : undefined) ?? port.appPort}`;
   const tunnelPort = existing?.tunnelPort ?? freePort();
   const routes = new Map((existing?.routes ?? []).map((route) => [keyOf(route), route]));
+  const portFor = (appPort: number, protocol: Protocol): number =>
+    [...routes.values()].find((route) => route.appPort === appPort && route.protocol === protocol)?.port ?? freePort();
   for (const port of wanted) {
     const { appPort, protocol, service, servicePort } = port;
     const key = keyOf({ appPort, protocol, ...(port.targetName === undefined ? {} : { targetName: port.targetName }) });
@@ -51,7 +53,7 @@ export function planRoutes(
     const known = found?.servicePorts ?? [];
     const isKnown = service === undefined || known.some((one) => one.service === service && one.port === servicePort);
     routes.set(key, {
-      port: found?.port ?? (mode.kind === 'replace' ? appPort : freePort()),
+      port: found?.port ?? (mode.kind === 'replace' ? appPort : portFor(appPort, protocol)),
       appPort,
       protocol,
       servicePorts: isKnown ? known : [...known, { service, port: servicePort }],

@@ -22,6 +22,7 @@ export function redirectPorts(
   image: string,
 ): void {
   const { template } = list.object.spec;
+  // routes of this mode have no names: one for each port of the app
   const rules = routes.map(({ protocol, appPort, port }) => `${protocol}:${appPort}:${port}`);
   const spare = new Map<number, number>();
   for (const container of portContainers(template)) {

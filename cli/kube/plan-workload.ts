@@ -1,5 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
-import type { AgentConfig } from '../../src/protocol/agent-config.ts';
+import type { AgentConfig, AgentRoute } from '../../src/protocol/agent-config.ts';
 import { agentContainer } from './agent-container.ts';
 import { ANNOTATION_PATH, originalWorkload, readInstall, recordText } from './annotation.ts';
 import { requireAppContainer } from './app-container.ts';
@@ -75,7 +75,7 @@ export function planWorkload(
     tunnelPort,
     container: app.name,
     app: mode.kind === 'replace' ? 'replaced' : 'present',
-    routes: routes.map(({ port, appPort, protocol }) => ({ port, appPort, protocol })),
+    routes: agentRoutes(routes),
   };
   const ports = [{ name: 'ki-tunnel', containerPort: tunnelPort }, ...agentPorts(app, mode.kind, routes)];
   const container = agentContainer(app, template, config, ports, agent);
@@ -165,17 +165,29 @@ function wantedPorts(
   }
 }
 
+/** What the agent listens on: a port of the app that several targets lead to once. */
+function agentRoutes(routes: readonly RouteRecord[]): AgentRoute[] {
+  const byPort = routes.map(
+    ({ port, appPort, protocol }) => [`${port}/${protocol}`, { port, appPort, protocol }] as const,
+  );
+  return [...new Map(byPort).values()];
+}
+
 /** The agent's container ports besides the tunnel's; in the app's place the app's own, as they are declared. */
 function agentPorts(
   app: Container,
   mode: InstallRecord['mode']['kind'],
   routes: readonly RouteRecord[],
 ): ContainerPort[] {
-  const ofRoutes = routes.map(({ port, targetName, protocol }) => ({
-    ...(targetName === undefined ? {} : { name: targetName }),
-    containerPort: port,
-    protocol: protocolName(protocol),
-  }));
+  const isNamed = (port: number): boolean =>
+    routes.some((route) => route.port === port && route.targetName !== undefined);
+  const ofRoutes = routes
+    .filter(({ port, targetName }) => targetName !== undefined || !isNamed(port))
+    .map(({ port, targetName, protocol }) => ({
+      ...(targetName === undefined ? {} : { name: targetName }),
+      containerPort: port,
+      protocol: protocolName(protocol),
+    }));
   if (mode !== 'replace') return ofRoutes;
   const declared = app.ports ?? [];
   const isDeclared = ({ containerPort, protocol }: ContainerPort): boolean =>

@@ -7,7 +7,7 @@ import type { WorkloadKind } from './objects.ts';
  */
 export type InstallMode = { readonly kind: 'sidecar' } | { readonly kind: 'replace' } | { readonly kind: 'redirect' };
 
-/** One intercepted target (name or number) of the Services' ports, as installed. Several may share an appPort. */
+/** One intercepted target (name or number) of the Services' ports, as installed. Several may share an appPort, and with it the port. */
 export interface RouteRecord {
   /** The agent's port in the pod. */
   readonly port: number;

@@ -26,6 +26,8 @@ export interface AgentsOptions {
   readonly tunnel: TunnelOption;
   /** What is claimed of each port, whoever answers it now; none: the session only stands inside. */
   readonly intercepts: readonly Omit<Intercept, 'to'>[];
+  /** Who answers until setRoute() says so: callers wait where there is no app. */
+  readonly routeAtFirst: 'app' | 'held';
   /** Sessions in the way that are gone or idle are ended. */
   readonly takeOver: boolean;
   /** How long callers may wait while a port is `held`. */
@@ -95,7 +97,7 @@ export class Agents {
     this.#options = options;
     this.#carriers = new CarrierChoice(options.tunnel);
     this.#wanted = options.wanted;
-    this.#routes = options.intercepts.map(() => 'app');
+    this.#routes = options.intercepts.map(() => options.routeAtFirst);
   }
 
   /** Tunnels that are up and claimed. */

@@ -16,10 +16,8 @@ export interface InUseContext {
 }
 
 /** Why the agents refused a claim: who holds what is in the way, whether they use it, and what can be done. */
-export function inUse(
-  context: InUseContext,
-  { holder, filter }: Pick<ControlError, 'holder' | 'filter'>,
-): InterceptorError {
+export function inUse(context: InUseContext, refusal: Pick<ControlError, 'holder' | 'filter'>): InterceptorError {
+  const { holder, filter } = refusal;
   const { workload, namespace, identity } = context;
   const own = holder !== undefined && whoIs(holder) === whoIs(identity);
   const who = holder === undefined ? 'another session' : own ? `you (${whoIs(holder)})` : whoIs(holder);
@@ -27,13 +25,13 @@ export function inUse(
   const since = holder === undefined ? '' : ` since ${new Date(holder.sinceMs).toISOString().replace(/\.\d+Z$/, 'Z')}`;
   const use = holder === undefined ? '' : `, ${describeUse(holder)}`;
   return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}${what}${use}`, {
-    hint: waysOut(context, holder, own, `intercept leave ${workload} -n ${namespace}`),
+    hint: waysOut(context, refusal, own, `intercept leave ${workload} -n ${namespace}`),
   });
 }
 
 function waysOut(
   { intercepts, takeOver }: InUseContext,
-  holder: Holder | undefined,
+  { holder, filter }: Pick<ControlError, 'holder' | 'filter'>,
   own: boolean,
   leave: string,
 ): string {
@@ -41,12 +39,13 @@ function waysOut(
   const ways = [
     ...(mayTake ? ['take it over: --take-over'] : []),
     own ? `end it: ${leave}` : `ask them to end it, or end it yourself: ${leave} --everyone`,
-    ...(intercepts.some(({ filter }) => filter === undefined)
-      ? ['share it: --personal takes only your own requests']
-      : []),
   ];
+  const hasFilter = intercepts.some((intercept) => intercept.filter !== undefined);
+  if (filter !== undefined) ways.push(hasFilter ? APART : 'take your own requests only: --personal');
   return ways.join('; ');
 }
+
+const APART = 'or take requests that cannot be theirs: the same header or key with another value';
 
 /** `last used 3m ago`. Ages by the agent's clock, as far as it tells. */
 function describeUse({ connected, lastSeenMs, lastActivityMs }: Holder): string {

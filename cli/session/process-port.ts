@@ -30,6 +30,8 @@ export interface ProcessPortOptions {
   readonly holdMs: number;
   /** Who answers while it is down: the app, or nobody. */
   readonly fallback: 'app' | 'refuse';
+  /** Who answers until it has listened for the first time: callers wait where there is no app. */
+  readonly routeAtFirst: 'app' | 'held';
   /** Switches the port on all agents. */
   readonly setRoute: (port: AppPort, to: RouteTo) => Promise<void>;
 }
@@ -49,7 +51,7 @@ export class ProcessPort {
   readonly #place: ProcessPlace;
   readonly #taker: Taker;
   readonly #http: HttpProxy | undefined;
-  #routedTo: RouteTo = 'app';
+  #routedTo: RouteTo;
   #listening = false;
   /** Date.now() when the process, which had listened, was found away; undefined once it is given up. */
   #awaySinceMs: number | undefined;
@@ -59,6 +61,7 @@ export class ProcessPort {
     this.#options = options;
     this.choice = options.choice;
     const { choice, http, to } = options;
+    this.#routedTo = options.routeAtFirst;
     this.#place = new ProcessPlace(choice.localPort, to, choice.protocol);
     this.#taker = this.#createTaker();
     this.#http = http ? this.#createHttpProxy() : undefined;
@@ -131,21 +134,22 @@ export class ProcessPort {
    */
   async follow(signal: AbortSignal, options: { expected: boolean; onFirst: () => void }): Promise<void> {
     let { expected } = options;
-    let listenedBefore = false;
+    const { routeAtFirst, fallback } = this.#options;
+    let withoutProcess: RouteTo = routeAtFirst;
     while (!signal.aborted) {
-      if (await this.isListening()) {
+      if ((await this.isListening()) && !signal.aborted) {
         this.#listening = true;
         await this.#route('laptop');
         this.#options.report({ event: 'listening', address: this.address });
         options.onFirst();
         expected = false;
-        listenedBefore = true;
+        withoutProcess = fallback === 'refuse' ? 'laptop' : 'app'; // where it is refused
         await this.#untilDown(signal);
       }
       if (signal.aborted) return;
       this.#listening = false;
       this.#awaySinceMs = undefined;
-      await this.#route(listenedBefore && this.#options.fallback === 'refuse' ? 'laptop' : 'app');
+      await this.#route(withoutProcess);
       if (expected) this.#options.report({ event: 'waiting', for: `the command to listen on ${this.address}` });
       else this.#options.report({ event: 'not-listening', address: this.address });
       expected = false;

@@ -125,6 +125,7 @@ export class Session {
     const { signal } = leaving;
     const agents = this.#createAgents(await host.bring(signal));
     this.#agents = agents;
+    traffic?.attach(agents);
     this.#tasks.add(
       host.follow(this.#watching.signal, {
         onPod: (type, pod) => agents.see(type, pod),
@@ -139,8 +140,10 @@ export class Session {
     const commanded = agents.untilConnected(signal).then((tunnel) =>
       this.#process.start(agents, tunnel, async (inner) => {
         for (const port of traffic?.ports ?? []) await port.prepare(inner);
+        traffic?.expectProcess();
       }),
     );
+    if (!this.#process.hasCommand) traffic?.expectProcess();
     await Promise.all([covered, commanded]);
     await host.held();
     await traffic?.start(agents, signal, wait);
@@ -192,6 +195,7 @@ export class Session {
       identity,
       tunnel,
       intercepts: traffic?.intercepts ?? [],
+      routeAtFirst: traffic?.replaces === true ? 'held' : 'app',
       takeOver: traffic?.takesOver ?? false,
       holdMs: traffic?.holdMs ?? 0,
       replaces,

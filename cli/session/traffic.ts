@@ -50,6 +50,7 @@ export class Traffic {
   readonly #following = new AbortController();
   readonly #toldNotHttp = new Set<number>();
   #agents: Agents | undefined;
+  #moved: Promise<void> | undefined;
 
   constructor(options: TrafficOptions) {
     this.#options = options;
@@ -74,6 +75,7 @@ export class Traffic {
       ports: this.ports.map((port) => port.describe),
       ...(mode === 'sidecar' ? {} : { mode }),
       ...(sharing.mirror ? { mirror: true } : {}),
+      ...(sharing.fallback === 'refuse' ? { fallback: 'refuse' } : {}),
       ...(sharing.filter === undefined ? {} : { filter: sharing.filter }),
     };
   }
@@ -124,6 +126,24 @@ export class Traffic {
     this.#options.report({ event: 'warning', message });
   }
 
+  /** The agents that are to be told who answers. */
+  attach(agents: Agents): void {
+    this.#agents = agents;
+  }
+
+  /**
+   * The process may listen from now on. In the place of the app nobody else answers, so callers of the first pods get it before
+   * the others have rolled out.
+   */
+  expectProcess(): void {
+    if (this.replaces) void this.#follow(); // never rejects
+  }
+
+  /** Whether there is no app to answer. */
+  get replaces(): boolean {
+    return this.#options.mode === 'replace';
+  }
+
   /**
    * Moves the traffic, and proves that it came: the agents must be up.
    * @param onWait what is waited for, for the status
@@ -131,7 +151,6 @@ export class Traffic {
    */
   async start(agents: Agents, signal: AbortSignal, onWait: (what: string) => void): Promise<void> {
     const { client, host, report } = this.#options;
-    this.#agents = agents;
     if (this.ports.length === 0) return;
     const services: Service[] = [];
     for (const service of this.#options.services)
@@ -168,15 +187,7 @@ export class Traffic {
   /** Resolves once every port's process listens and the agents hand over to it; from then on routes follow the process. */
   async #move(signal: AbortSignal): Promise<void> {
     const { listenTimeoutMs } = this.#options;
-    const expected = listenTimeoutMs !== undefined;
-    const moved = Promise.all(
-      this.ports.map(
-        (port) =>
-          new Promise<void>((resolve) => {
-            this.#tasks.add(port.follow(this.#following.signal, { expected, onFirst: resolve }));
-          }),
-      ),
-    );
+    const moved = this.#follow();
     const stopped = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
@@ -186,6 +197,20 @@ export class Traffic {
     } finally {
       timer?.cancel();
     }
+  }
+
+  /** Resolves when every process has listened. Safe to repeat. */
+  #follow(): Promise<void> {
+    this.#moved ??= Promise.all(
+      this.ports.map(
+        (port) =>
+          new Promise<void>((resolve) => {
+            const expected = this.#options.listenTimeoutMs !== undefined;
+            this.#tasks.add(port.follow(this.#following.signal, { expected, onFirst: resolve }));
+          }),
+      ),
+    ).then(() => {});
+    return this.#moved;
   }
 
   #listenDeadline(timeoutMs: number): { expired: Promise<never>; cancel: () => void } {

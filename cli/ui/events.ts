@@ -23,6 +23,8 @@ export interface Taken {
   readonly mode?: 'replace' | 'redirect';
   /** Copies only. */
   readonly mirror?: boolean;
+  /** --no-fallback: nobody answers while the process is down. */
+  readonly fallback?: 'refuse';
   /** Absent: everything on the ports. */
   readonly filter?: Filter;
 }

@@ -42,7 +42,10 @@ export function createReporter(options: ReporterOptions): Report {
     if (event.event === 'ready') seen.ready = true;
     if (event.event === 'network') seen.inside = event.mode !== 'none';
     if (event.event === 'leaving') seen.leaving = true;
-    if (event.event === 'found') seen.takesTraffic = event.ports.length > 0;
+    if (event.event === 'found') {
+      seen.takesTraffic = event.ports.length > 0;
+      if (event.mode === 'replace' || event.fallback === 'refuse') seen.withoutProcess = 'nobody answers';
+    }
     if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
     const sign = terminal ? paint(line.colour, line.sign) : line.sign;
@@ -93,6 +96,8 @@ interface Seen {
   /** A way into the cluster's network is open. */
   readonly inside: boolean;
   readonly leaving: boolean;
+  /** Who answers while the process is down. */
+  readonly withoutProcess: string;
   readonly background: Background | undefined;
 }
 
@@ -101,6 +106,7 @@ const NOTHING_SEEN: Seen = {
   takesTraffic: true,
   inside: false,
   leaving: false,
+  withoutProcess: 'the app answers',
   background: undefined,
 };
 
@@ -167,7 +173,7 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
     case 'not-listening':
       if (seen.background !== undefined)
         return tick(inBackground(seen.background, `: the app answers until something listens on ${event.address}`));
-      return note(`nothing listens on ${event.address}: the app answers until something does`);
+      return note(`nothing listens on ${event.address}: ${seen.withoutProcess} until something does`);
     case 'proved':
       return tick(`proved: port ${event.servicePort} through the Service, from ${plural(event.from, 'pod')}`);
     case 'ready':
@@ -239,9 +245,9 @@ function describeReady(event: EventOf<'ready'>, seen: Seen): Line {
 /** What is taken where that is not everything that comes for the ports. */
 function takenText({ filter, mirror, mode }: Taken): string {
   const what = filter === undefined ? '' : shownFilter(filter);
-  if (mirror === true) return what === '' ? ', a copy of everything' : `, a copy of what has ${what}`;
+  if (mirror === true) return what === '' ? ', copies of everything' : `, copies of requests with ${what}`;
   if (mode === 'replace') return ', in place of the app';
-  return what === '' ? '' : `, only what has ${what}`;
+  return what === '' ? '' : `, only requests with ${what}`;
 }
 
 /** The ready line of a session that takes no traffic. */

@@ -129,6 +129,7 @@ async function startParts(localPort: number, fields: Partial<SessionRecord> = {}
     log: silentLog,
     holdMs: 0,
     fallback: 'app',
+    routeAtFirst: 'app',
     setRoute: async () => {},
   });
   const record: SessionRecord = {
