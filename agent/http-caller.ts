@@ -102,6 +102,9 @@ export class HttpCaller {
     app.write(first);
     const hadEnded = caller.readableEnded;
     const over = splice(caller, app, signal);
+    // Both were paused by hand, which a listener does not undo.
+    caller.resume();
+    app.resume();
     caller.on('data', (chunk: Buffer) => copies.write(chunk));
     caller.on('end', () => copies.end());
     if (hadEnded) {

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { createServer, request as httpsRequest } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
+import { test } from 'vitest';
+import type { TlsMaterial } from '../../../src/protocol/control.ts';
+import { CERTIFICATE, startWorld } from './support/agent-world.ts';
+import { makeCertificate } from './support/certificate.ts';
+import { claimOf, intercept } from './support/claims.ts';
+import { withHeader } from './support/http.ts';
+import { acceptWith, refusalOf } from './support/session-double.ts';
+import { until } from './support/tcp.ts';
+
+const PEMS = { certificate: CERTIFICATE.tlsCert, key: CERTIFICATE.tlsKey };
+
+/** A server that speaks TLS on the connections it is given, and answers with its name and the scheme it was asked by. */
+function tlsServer(by: string): (connection: Duplex) => void {
+  const server = createServer({ cert: PEMS.certificate, key: PEMS.key }, (_request, response) => response.end(by));
+  return (connection) => {
+    server.emit('connection', connection);
+  };
+}
+
+function ask(port: number, user: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'x-user': user };
+    const options = { host: '127.0.0.1', port, headers, rejectUnauthorized: false, agent: false };
+    httpsRequest(options, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+      });
+      response.on('end', () => resolve(text));
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+function claimWith(appPort: number, tls?: TlsMaterial): ReturnType<typeof claimOf> {
+  const filter = withHeader('x-user', 'ann');
+  return claimOf([intercept(appPort, { filter, to: 'laptop', ...(tls === undefined ? {} : { tls }) })]);
+}
+
+test('with a certificate TLS callers are routed by request, and app and process are spoken to in TLS', async () => {
+  const world = await startWorld(tlsServer('app'));
+  const session = await world.dial({ user: 'ann', onIncoming: acceptWith(tlsServer('ann')) });
+  await session.request('claim', claimWith(world.appPort, PEMS));
+  assert.equal(await ask(world.routePort, 'ann'), 'ann');
+  assert.equal(await ask(world.routePort, 'bob'), 'app');
+  assert.deepEqual(session.events, []);
+  await world.close();
+});
+
+test('without one TLS callers have the app, and the session is told why its filter sees nothing', async () => {
+  const world = await startWorld(tlsServer('app'));
+  const session = await world.dial({ user: 'ann', onIncoming: acceptWith(tlsServer('ann')) });
+  await session.request('claim', claimWith(world.appPort));
+  assert.equal(await ask(world.routePort, 'ann'), 'app');
+  assert.equal(await ask(world.routePort, 'ann'), 'app');
+  await until(() => session.events.length > 0, 'it is told');
+  assert.deepEqual(session.events, [{ type: 'event', event: 'not-http', appPort: world.appPort, speaks: 'tls' }]);
+  await world.close();
+});
+
+test('a certificate and key in the volumes of the app serve as well, and what is wrong with them is said', async () => {
+  const dir = await realpath(await mkdtemp(join(tmpdir(), 'kube-intercept-tls-')));
+  const volumePlaces = { mountInfo: join(dir, 'mountinfo'), volumesDir: dir, secretsDir: join(dir, 'none') };
+  await writeFile(volumePlaces.mountInfo, `1 0 0:1 / ${dir}/etc/tls rw - tmpfs tmpfs rw\n`);
+  await mkdir(join(dir, 'etc/tls'), { recursive: true });
+  await writeFile(join(dir, 'etc/tls/tls.crt'), PEMS.certificate);
+  await writeFile(join(dir, 'etc/tls/tls.key'), PEMS.key);
+  await writeFile(join(dir, 'etc/tls/other.key'), makeCertificate().tlsKey);
+  const world = await startWorld(tlsServer('app'), { outgoing: { volumePlaces } });
+  const session = await world.dial({ user: 'ann', onIncoming: acceptWith(tlsServer('ann')) });
+  const paths = (certificate: string, key: string): TlsMaterial => ({
+    certificatePath: `/etc/tls/${certificate}`,
+    keyPath: `/etc/tls/${key}`,
+  });
+  const wrong: [TlsMaterial, RegExp][] = [
+    [paths('tls.crt', 'other.key'), /does not fit/],
+    [paths('none.crt', 'tls.key'), /\/etc\/tls\/none\.crt is not a file in the app's volumes/],
+    [paths('../../../../etc/passwd', 'tls.key'), /not a file in the app's volumes/],
+    [paths('tls.key', 'tls.key'), /no PEM certificate/],
+    [{ certificate: PEMS.certificate, key: 'nonsense' }, /no PEM private key/],
+  ];
+  for (const [tls, reason] of wrong) {
+    const error = await refusalOf(session.request('claim', claimWith(world.appPort, tls)));
+    assert.equal(error.code, 'TLS_UNUSABLE');
+    assert.match(error.message, reason);
+    assert.ok(!error.message.includes('BEGIN'));
+  }
+  await session.request('claim', claimWith(world.appPort, paths('tls.crt', 'tls.key')));
+  assert.equal(await ask(world.routePort, 'ann'), 'ann');
+  await world.close();
+  await rm(dir, { recursive: true });
+});
+
+test('a caller that breaks its handshake harms nobody', async () => {
+  const world = await startWorld(tlsServer('app'));
+  const session = await world.dial({ user: 'ann', onIncoming: acceptWith(tlsServer('ann')) });
+  await session.request('claim', claimWith(world.appPort, PEMS));
+  const strict = connectTls({ host: '127.0.0.1', port: world.routePort, rejectUnauthorized: true });
+  await new Promise((resolve) => strict.on('error', resolve));
+  assert.equal(await ask(world.routePort, 'ann'), 'ann');
+  await world.close();
+});
