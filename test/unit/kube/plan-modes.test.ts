@@ -344,7 +344,15 @@ test('whatever a workload and its Services are like, in every mode, all is taken
         assert.deepEqual(restoredService({ ...retargeted, metadata }, plan.record), before);
       }
       const all = find(after, AGENT_CONTAINER).ports ?? [];
-      assert.equal(new Set(all.map(({ containerPort, protocol }) => `${containerPort}${protocol}`)).size, all.length);
+      const unnamed = all.filter(({ name }) => name === undefined);
+      for (const port of unnamed)
+        assert.equal(
+          all.filter((one) => one.containerPort === port.containerPort && one.protocol === port.protocol).length,
+          1,
+        );
+      const { routes } = configOf(after);
+      for (const key of ['port', 'appPort'] as const)
+        assert.equal(new Set(routes.map((route) => `${route[key]}${route.protocol}`)).size, routes.length);
       const taken = all.flatMap(({ name }) => name ?? []);
       assert.equal(new Set(taken).size, taken.length);
       assert.equal(planInstall(after, { ...request, ports }, AT).action, 'reuse');
