@@ -11,9 +11,12 @@ import { writePki } from './pki.ts';
 import { ensureCache } from './programs.ts';
 import { ClusterError, step } from './progress.ts';
 
+/** On a machine with more to do than it can, a cluster that works may not say so at once: it is others' too, and not thrown away for that. */
+const PATIENCE_MS = 60_000;
+
 /** Brings the cluster up, from whatever there is: nothing, the rest of an interrupted run, or a cluster that works. */
 export async function bringUp(layout: Layout): Promise<void> {
-  if (await isHealthy(layout)) return;
+  if (await becomesHealthy(layout)) return;
   await installHostPackages();
   await ensureCache(layout);
   await step('remove what an earlier run left', () => removeNodeNamespace(layout));
@@ -35,10 +38,23 @@ export async function bringUp(layout: Layout): Promise<void> {
   await step('wait for the node', () => waitForNode(layout));
 }
 
-/** Whether every daemon runs and the node is ready. */
-export async function isHealthy(layout: Layout): Promise<boolean> {
-  return (await findProblem(layout)) === undefined;
+/** Whether every daemon runs and the node is ready, or becomes so in PATIENCE_MS. */
+async function becomesHealthy(layout: Layout): Promise<boolean> {
+  const judge = async (): Promise<boolean | undefined> => {
+    const problem = await findProblem(layout);
+    if (problem === undefined) return true;
+    return SLOW.includes(problem) ? undefined : false;
+  };
+  return await waitFor(judge, {
+    timeoutMs: PATIENCE_MS,
+    intervalMs: 1_000,
+    onTimeout: () => new Error('too slow'),
+  }).catch(() => false);
 }
+
+const [NO_ANSWER, NOT_READY] = ['the API server does not answer', 'the node is not ready'];
+/** What may be so for a while although every daemon runs. */
+const SLOW: readonly string[] = [NO_ANSWER, NOT_READY];
 
 /** What keeps the cluster from being usable, or undefined when nothing does. */
 export async function findProblem(layout: Layout): Promise<string | undefined> {
@@ -51,8 +67,8 @@ export async function findProblem(layout: Layout): Promise<string | undefined> {
   const node = await kubectl(layout, ['get', 'node', NODE_NAME, '-o', 'json'], { timeoutMs: 5000 }).catch(
     () => undefined,
   );
-  if (node === undefined) return 'the API server does not answer';
-  return isReady(JSON.parse(node)) ? undefined : 'the node is not ready';
+  if (node === undefined) return NO_ANSWER;
+  return isReady(JSON.parse(node)) ? undefined : NOT_READY;
 }
 
 interface NodeObject {
