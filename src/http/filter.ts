@@ -2,7 +2,8 @@
 
 /**
  * How a text is compared. Regular expressions are RE2's (linear time), found anywhere in the text unless anchored; `prefix` is by
- * whole segments of a path: /api is a prefix of /api and /api/x, not of /apis.
+ * whole segments of a path: /api is a prefix of /api and /api/x, not of /apis, and
+ * a slash at its end says nothing more.
  */
 export type TextMatch =
   | { readonly kind: 'exact'; readonly value: string }
@@ -13,10 +14,10 @@ export type TextMatch =
 /**
  * One condition on one thing that a request has at most once, so that two exact conditions on the same thing exclude each other:
  * - `header`: name in lower case; several lines of one name count as one value, joined by ", " (RFC 9110 §5.3)
- * - `query`: the first parameter of that name, percent-decoded
+ * - `query`: the first parameter of that name, decoded as forms are (`+` is a space)
  * - `path`: the target's path as sent, without the query
  * - `host`: the authority without its port, in lower case
- * - `personal`: the key of the first of `baggage`, `tracestate` and `cookie` that has it
+ * - `personal`: the key of the first of `baggage`, `tracestate` and `cookie` that has it, its value percent-decoded
  */
 export type Condition =
   | { readonly on: 'header'; readonly name: string; readonly match: TextMatch }
