@@ -11,6 +11,7 @@ import {
   resourcePath,
 } from './client.ts';
 import { type AgentCredentials, makeCredentials } from './credentials.ts';
+import type { Extension } from './extension.ts';
 import { corePath, guardedPatch, readOrUndefined, workloadPath } from './guarded-patch.ts';
 import { newInstallId } from './names.ts';
 import { type NetworkPolicy, networkPolicyWarnings } from './network-policies.ts';
@@ -32,6 +33,8 @@ export interface Installed {
   readonly record: InstallRecord;
   readonly credentials: AgentCredentials;
   readonly reused: boolean;
+  /** Set where it was there before and has been made to serve this request too: withdrawExtension(). */
+  readonly extension?: Extension;
   readonly warnings: readonly string[];
 }
 
@@ -93,7 +96,7 @@ export async function install(
       // somebody was first
       await deleteObjects(client, request.namespace, plan.record);
       const there = await reuse(client, request, latest, signal);
-      return latest.action === 'reuse' ? there : { ...there, workload: patched.object, reused: false };
+      return latest.action === 'reuse' ? there : extended(there, latest, patched.object);
     }
     return {
       ref: refOf(request),
@@ -137,7 +140,11 @@ async function extend(
   const warnings = await policyWarnings(client, latest, request.namespace, signal);
   const there = await reuse(client, request, latest, signal);
   if (latest.action === 'reuse') return there;
-  return { ...there, workload: patched.object, reused: false, warnings: [...there.warnings, ...warnings] };
+  return { ...extended(there, latest, patched.object), warnings: [...there.warnings, ...warnings] };
+}
+
+function extended(there: Installed, plan: InstallPlan, after: Workload): Installed {
+  return { ...there, workload: after, reused: false, extension: { before: plan.workload.before, after } };
 }
 
 async function reuse(

@@ -4,6 +4,7 @@ import type { SessionIdentity } from '../../src/protocol/control.ts';
 import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
 import { untilAppsEnded } from '../kube/apps-end.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { withdrawExtension } from '../kube/extension.ts';
 import { newInstallId } from '../kube/names.ts';
 import { type Service, type WorkloadRef, wantedPods, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
@@ -101,6 +102,7 @@ export class WorkloadHost implements AgentHost {
       if (!this.brought && isBeforePatch(error)) return 'settled';
     }
     try {
+      await this.#withdraw(error);
       const outcome = await handBack({
         client,
         ref: this.ref,
@@ -119,6 +121,14 @@ export class WorkloadHost implements AgentHost {
     } catch (cause) {
       throw this.brought ? restoreFailed(this.ref, cause) : cause;
     }
+  }
+
+  /** Others who use the agent have it as it was, where what was added for this session does not come up. */
+  async #withdraw(error: unknown): Promise<void> {
+    const extension = this.#installed?.extension;
+    const failed: readonly string[] = ['ROLLOUT_FAILED', 'AGENT_IMAGE_UNAVAILABLE'];
+    if (extension === undefined || !(error instanceof InterceptorError) || !failed.includes(error.code)) return;
+    await withdrawExtension(this.#options.client, this.ref, extension);
   }
 
   get #present(): Installed {

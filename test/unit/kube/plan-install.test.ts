@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, test } from 'vitest';
 import { originalService, originalWorkload, readInstall } from '../../../cli/kube/annotation.ts';
+import { withdrawn } from '../../../cli/kube/extension.ts';
 import { AGENT_CONTAINER, INTERCEPT_ANNOTATION } from '../../../cli/kube/names.ts';
 import type { Container, Workload } from '../../../cli/kube/objects.ts';
 import { planInstall } from '../../../cli/kube/plan-install.ts';
@@ -301,6 +302,18 @@ describe('an agent that is there already', () => {
       assert.equal(planInstall(plan.workload.after, asked, AT).action, 'reuse');
       assert.equal(planInstall(plan.workload.after, run, AT).action, 'reuse');
     }
+  });
+
+  test('that was extended in vain is as it was, unless somebody has changed the template since', () => {
+    const before = planInstall(deployment, { ...request, services: [], ports: [] }, AT).workload.after;
+    const extension = planInstall(before, request, AT).workload;
+    assert.equal(planInstall(before, request, AT).action, 'extend');
+    const scaled = { ...extension.after, spec: { ...extension.after.spec, replicas: 7 } };
+    assert.deepEqual(withdrawn(scaled, extension), { ...before, spec: { ...before.spec, replicas: 7 } });
+    const theirs = structuredClone(extension.after);
+    theirs.spec.template.metadata = { labels: { app: 'web', since: 'then' } };
+    assert.deepEqual(withdrawn(theirs, extension), theirs);
+    assert.deepEqual(withdrawn(deployment, extension), deployment);
   });
 
   test('that is extended keeps the ports it has', () => {
