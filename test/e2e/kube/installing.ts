@@ -45,8 +45,12 @@ export class Bench implements AsyncDisposable {
     return { kind, namespace: this.namespace.name, name: options.name };
   }
 
-  async request(name: string, over: Partial<InstallRequest['agent']> = {}): Promise<InstallRequest> {
-    const { client, cluster, namespace } = this;
+  async request(
+    name: string,
+    over: Partial<InstallRequest['agent']> = {},
+    client: KubeClient = this.client,
+  ): Promise<InstallRequest> {
+    const { cluster, namespace } = this;
     const found = requireInterceptable(
       await resolveTarget(client, { target: parseTarget(name), namespace: namespace.name }),
     );
@@ -85,7 +89,7 @@ export class Bench implements AsyncDisposable {
   async leftovers(): Promise<string> {
     const ours = ['get', 'configmap,secret', '-l', 'app.kubernetes.io/managed-by=kube-intercept', '-o', 'name'];
     const sets = await this.namespace.get<{ items: unknown[] }>('replicasets');
-    const traces = sets.items.filter((set) => JSON.stringify(set).includes('kube-intercept'));
+    const traces = sets.items.filter((set) => JSON.stringify(withoutServerMetadata(set)).includes('kube-intercept'));
     return `${await this.namespace.kubectl(ours)}${traces.length === 0 ? '' : `${traces.length} ReplicaSets`}`;
   }
 
