@@ -97,7 +97,10 @@ function whatIsWrong({ keyed, requests, refused, sent, answers, end, app, laptop
   const received = bytes.first.replace(ADDED, '');
   if (requests <= 1 && bytes.other !== '') return `the other side got ${shown(bytes.other)}`;
   const parsed = app.requests.length + laptop.requests.length;
-  if (parsed !== requests) return `a server read ${parsed} requests, not ${requests}: ${JSON.stringify(read)}`;
+  // node:http, which stands for a server here, knows no methods in lower case.
+  const isKnown = !/^[a-z]/.test(sent);
+  if (isKnown && parsed !== requests)
+    return `a server read ${parsed} requests, not ${requests}: ${JSON.stringify(read)}`;
   const statuses = answers.join();
   if (refused) {
     if (end === 'late' || end === 'left') return `the connection stayed open after ${statuses}`;
@@ -107,7 +110,8 @@ function whatIsWrong({ keyed, requests, refused, sent, answers, end, app, laptop
     return undefined;
   }
   if (end !== 'left' && end !== 'ended') return `the connection was ${end} after ${statuses}`;
-  if (answers.length !== requests || answers.some((status) => status >= 300)) return `answered ${statuses}`;
+  if (answers.length !== requests || (isKnown && answers.some((status) => status >= 300)))
+    return `answered ${statuses}`;
   const whole = sent.replace(/^\r\n/, '').replace('hello\r\nGET', 'helloGET'); // empty lines between requests
   if (requests === 1 && received !== whole) return `got ${shown(received)} of ${shown(whole)}`;
   if (requests > 1 && received.length + bytes.other.length !== whole.length)
