@@ -138,6 +138,7 @@ const CHUNKS: readonly CorpusCase[] = [
   refused('a trailer with a bare LF', chunked('0\r\nA: b\nC: d\r\n\r\n')),
   refused('a trailer with a space before the colon', chunked('0\r\nA : b\r\n\r\n')),
   refused('a trailer without a name', chunked('0\r\n: b\r\n\r\n')),
+  refused('a CR in front of a trailer', chunked('0\r\nA: b\r\n\rContent-Length: 5\r\n\r\n')),
   refused('trailers that are a request', chunked(`0\r\n${SMUGGLED}`)),
   passed('chunks', chunked('5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n')),
   passed(
@@ -159,6 +160,10 @@ const FIELDS: readonly CorpusCase[] = [
   refused('the head ended by LF', `GET /c HTTP/1.1\r\n${HOST}\n`),
   refused('a CR in a value', get('X: a\rb\r\n')),
   refused('a CR at the end of a value', get('X: a\r\r\n')),
+  refused('a CR in front of a field', get('\rX: a\r\n')),
+  refused('a CR in front of Transfer-Encoding', post('Content-Length: 0\r\n\rTransfer-Encoding: chunked\r\n', '')),
+  refused('a CR in front of the first field', `GET /c HTTP/1.1\r\n\r${HOST}\r\n`),
+  refused('a CR alone in a line', get('X: a\r\n\r\r\n')),
   refused('a CR in a name', get('X\rY: a\r\n')),
   refused('NUL in a value', get('X: a\0b\r\n')),
   refused('NUL in a name', get('X\0: a\r\n')),

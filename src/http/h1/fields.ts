@@ -7,6 +7,8 @@ import { MAX_FIELDS } from './limits.ts';
  */
 const FIELD = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n/y;
 
+const EMPTY_LINE = '\r\n';
+
 /** The field lines of a head or of trailers, in order. Text is latin1: one character is one byte. */
 export class Fields {
   /** In lower case. */
@@ -15,14 +17,14 @@ export class Fields {
   readonly values: string[] = [];
 
   /**
-   * @param text a head, or trailers, as latin1
+   * @param text a head, or trailers, as latin1, up to the end of the empty line
    * @param from where the first field line begins
-   * @returns where the empty line behind the fields begins
    * @throws BadMessage for a line that is not a field, or for too many
    */
-  read(text: string, from: number): number {
+  read(text: string, from: number): void {
+    const end = text.length - EMPTY_LINE.length;
     let at = from;
-    while (text.charCodeAt(at) !== 13 && at < text.length) {
+    while (at < end) {
       FIELD.lastIndex = at;
       const match = FIELD.exec(text);
       if (match === null) throw new BadMessage(whyNoField(text, at));
@@ -30,7 +32,7 @@ export class Fields {
       this.#add(match[1] ?? '', match[2] ?? '');
       at = FIELD.lastIndex;
     }
-    return at;
+    if (text.slice(at) !== EMPTY_LINE) throw new BadMessage('no empty line behind the fields');
   }
 
   /** All lines of a field joined by ", "; undefined where there is none. @param name in lower case */

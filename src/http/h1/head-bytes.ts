@@ -49,17 +49,16 @@ export class HeadBytes {
     this.#head = undefined;
   }
 
-  #pushFirst(chunk: Buffer, from: number): number {
-    let start = from;
+  #pushFirst(chunk: Buffer, start: number): number {
     if (chunk[start] === CR) {
+      if (!this.#skipsEmptyLine || this.#skipped) throw new BadMessage('an empty line before the first line');
       if (start + 1 === chunk.byteLength) {
         this.#hold(chunk, start);
         return -1;
       }
       if (chunk[start + 1] !== LF) throw new BadMessage('a CR without LF before the first line');
-      this.#skipEmptyLine();
-      start += 2;
-      if (chunk[start] === CR) throw new BadMessage('more than one empty line before the first line');
+      this.#skipped = true;
+      return this.#pushFirst(chunk, start + 2);
     }
     if (start === chunk.byteLength) return -1;
     const at = chunk.indexOf(END, start, 'latin1');
@@ -80,9 +79,7 @@ export class HeadBytes {
       this.#heldBytes = 0;
       this.#held = undefined;
       if (chunk[from] !== LF) throw new BadMessage('a CR without LF before the first line');
-      this.#skipEmptyLine();
-      if (from + 1 === chunk.byteLength) return -1;
-      if (chunk[from + 1] === CR) throw new BadMessage('more than one empty line before the first line');
+      this.#skipped = true;
       return this.#pushFirst(chunk, from + 1);
     }
     const at = held.subarray(0, this.#heldBytes).indexOf(END, Math.max(0, before - END.length + 1), 'latin1');
@@ -93,11 +90,6 @@ export class HeadBytes {
     const length = at + END.length;
     this.#head = held.subarray(0, length);
     return from + length - before;
-  }
-
-  #skipEmptyLine(): void {
-    if (!this.#skipsEmptyLine || this.#skipped) throw new BadMessage('an empty line before the first line');
-    this.#skipped = true;
   }
 
   /** Appends to a buffer that doubles: bytes that come one by one are not copied again for each. */
