@@ -76,8 +76,9 @@ function formatRows(rows: readonly Row[], withNamespace: boolean): string {
 export function linesOf(row: Row): string[][] {
   const { workload, services, state, intercepts, holders, mode } = row;
   const start = [workload, services.join(',') || '-'];
+  const place = mode === 'replace' && holders.length > 0 ? 'the place of the app' : '-';
   if (intercepts.length === 0)
-    return [[...start, '-', state, '-', [...new Set(holders)].join(',') || '-', age(row.since), '-']];
+    return [[...start, '-', state, place, [...new Set(holders)].join(',') || '-', age(row.since), '-']];
   return intercepts.map((intercept) => [
     ...start,
     `${intercept.ports.join(',') || intercept.appPort}${intercept.protocol === 'udp' ? '/udp' : ''}`,

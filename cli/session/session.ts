@@ -137,7 +137,10 @@ export class Session {
       this.#waitingFor = what;
     };
     const covered = host.untilUp(signal, wait).then(() => this.#untilCovered(agents));
-    const commanded = agents.untilConnected(signal).then((tunnel) =>
+    // A worker of which the app's pods still run would have to share its queue with them.
+    const mayStart = traffic?.isWorker === true ? covered : Promise.resolve();
+    const connected = mayStart.then(() => agents.untilConnected(signal));
+    const commanded = connected.then((tunnel) =>
       this.#process.start(agents, tunnel, async (inner) => {
         for (const port of traffic?.ports ?? []) await port.prepare(inner);
         traffic?.expectProcess();

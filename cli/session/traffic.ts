@@ -144,6 +144,11 @@ export class Traffic {
     return this.#options.mode === 'replace';
   }
 
+  /** Whether the process takes the app's place, and nobody calls it. */
+  get isWorker(): boolean {
+    return this.replaces && this.ports.length === 0;
+  }
+
   /**
    * Moves the traffic, and proves that it came: the agents must be up.
    * @param onWait what is waited for, for the status

@@ -22,7 +22,8 @@ const MEANING: Record<keyof typeof ERRORS, string> = {
   TARGET_NOT_FOUND: 'no such Service or workload',
   TARGET_UNSUPPORTED: 'this Service or workload cannot be intercepted; the message says why',
   TARGET_NOT_READY: 'no ready pod; with the pods’ own reason',
-  TARGET_IN_USE: 'somebody else holds the intercept; named with host and since when',
+  TARGET_IN_USE:
+    'somebody else holds it, or requests that may be the same; named with host, since when, filter and last use',
   ROLLOUT_FAILED: 'pods with the agent do not become ready; the cluster’s reason; rolled back',
   AGENT_IMAGE_UNAVAILABLE: 'the agent’s image cannot be pulled; rolled back',
   TUNNEL_REFUSED: 'the API server or the agent refused the tunnel, or cannot be reached through it',
