@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { errorText } from '../../errors.ts';
 import { type Answerer, type HttpRoutes, isRefusal, type Refusal } from '../routing.ts';
-import { headersToSend, pairsOf, requestHead, whyAmbiguous, withoutDuplicates } from './fields.ts';
+import { headersToSend, requestHead, whyAmbiguous, withoutDuplicates } from './fields.ts';
 import type { Copies } from './mirrors.ts';
 import { keepTrailers, pump, type Tap, type Trailers } from './pump.ts';
 import { type AnswerOptions, refuse } from './refuse.ts';
@@ -69,13 +69,12 @@ export class Exchange {
 
   /** Decides who answers, and has it done. */
   begin(): void {
-    const fields = pairsOf(this.#raw);
-    const wrong = whyAmbiguous(fields);
+    const wrong = whyAmbiguous(this.#raw);
     if (wrong !== undefined) {
       this.#refuse({ status: 400, reason: wrong });
       return;
     }
-    const { answerer, mirrors } = this.#connection.routes.decide(requestHead(fields));
+    const { answerer, mirrors } = this.#connection.routes.decide(requestHead(this.#raw));
     this.#taps = mirrors.flatMap(
       (mirror) => this.#connection.copies.begin(mirror, this.#toSend([]), this.#hasBody, this.#stream) ?? [],
     );

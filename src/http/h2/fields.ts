@@ -3,39 +3,52 @@ import type { RequestHead } from '../routing.ts';
 
 type Fields = readonly (readonly [name: string, value: string])[];
 
-/** Node's flat list of names and values, in pairs: with all duplicates, in the order they came. */
-export function pairsOf(raw: readonly string[]): [string, string][] {
-  const pairs: [string, string][] = [];
-  for (let at = 0; at + 1 < raw.length; at += 2) pairs.push([raw[at] ?? '', raw[at + 1] ?? '']);
-  return pairs;
-}
-
-/** One request's head as filters see it; names of HTTP/2 are in lower case already (RFC 9113 §8.2). */
-export function requestHead(fields: Fields): RequestHead {
-  const valuesOf = (name: string): string[] => fields.flatMap(([key, value]) => (key === name ? [value] : []));
-  const first = (name: string): string | undefined => fields.find(([key]) => key === name)?.[1];
-  const [target = ''] = (first(':path') ?? '').split('#', 1); // as HTTP/1.1's is read
+/**
+ * One request's head as filters see it; names of HTTP/2 are in lower case already (RFC 9113 §8.2).
+ * @param raw Node's flat list of names and values: with all duplicates, in the order they came
+ */
+export function requestHead(raw: readonly string[]): RequestHead {
+  const [target = ''] = (firstOf(raw, ':path') ?? '').split('#', 1); // as HTTP/1.1's is read
   const mark = target.indexOf('?');
   return {
-    method: first(':method') ?? '',
+    method: firstOf(raw, ':method') ?? '',
     path: mark < 0 ? target : target.slice(0, mark),
     query: mark < 0 ? '' : target.slice(mark + 1),
-    authority: first(':authority') ?? first('host') ?? '',
-    header: (name) => {
-      const values = valuesOf(name);
-      return values.length === 0 ? undefined : values.join(name === 'cookie' ? '; ' : ', ');
+    authority: firstOf(raw, ':authority') ?? firstOf(raw, 'host') ?? '',
+    header: (name) => joined(raw, name),
+    count: (name) => {
+      let count = 0;
+      for (let at = 0; at < raw.length; at += 2) if (raw[at] === name) count += 1;
+      return count;
     },
-    count: (name) => valuesOf(name).length,
   };
 }
 
+function firstOf(raw: readonly string[], name: string): string | undefined {
+  for (let at = 0; at < raw.length; at += 2) if (raw[at] === name) return raw[at + 1];
+  return undefined;
+}
+
+function joined(raw: readonly string[], name: string): string | undefined {
+  const between = name === 'cookie' ? '; ' : ', ';
+  let text: string | undefined;
+  for (let at = 0; at < raw.length; at += 2) {
+    if (raw[at] === name) text = text === undefined ? (raw[at + 1] ?? '') : text + between + raw[at + 1];
+  }
+  return text;
+}
+
 /** What one reader may take differently from another; undefined: nothing. All else that is malformed nghttp2 refuses itself. */
-export function whyAmbiguous(fields: Fields): string | undefined {
-  const hosts = fields.flatMap(([name, value]) =>
-    name === 'host' || name === ':authority' ? [value.toLowerCase()] : [],
-  );
-  // RFC 9113 §8.3.1: a server should refuse it.
-  return hosts.some((host) => host !== hosts[0]) ? 'Host and :authority differ' : undefined;
+export function whyAmbiguous(raw: readonly string[]): string | undefined {
+  let authority: string | undefined;
+  for (let at = 0; at < raw.length; at += 2) {
+    if (raw[at] !== ':authority' && raw[at] !== 'host') continue;
+    const value = raw[at + 1]?.toLowerCase() ?? '';
+    // RFC 9113 §8.3.1: a server should refuse it.
+    if (authority !== undefined && authority !== value) return 'Host and :authority differ';
+    authority = value;
+  }
+  return undefined;
 }
 
 /**

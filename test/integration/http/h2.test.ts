@@ -116,6 +116,16 @@ test('fields arrive with their duplicates, order and never-indexed mark, those o
   ]);
 });
 
+test('a request that names two hosts is refused, one that names the same twice is not', async () => {
+  const app = await world.serve(named('app'));
+  const port = await world.route(() => ({ answerer: world.answerer('app', app.port) }));
+  const client = world.client(port);
+  const differ = await ask(client, { ':authority': 'a', host: 'b' });
+  assert.deepEqual([differ.status, differ.body], [400, '400: Host and :authority differ\n']);
+  assert.equal((await ask(client, { ':authority': 'a', host: 'A' })).status, 200);
+  assert.equal(world.dialled.get('app')?.length, 1);
+});
+
 test('interim answers and trailers pass in both directions', async () => {
   let trailers: http2.IncomingHttpHeaders | undefined;
   const app = await world.serve((stream) => {
