@@ -61,7 +61,9 @@ export function allowLowPorts(list: ChangeList<Workload>, { portSysctl, name }: 
     throw new InterceptorError(
       'TARGET_UNSUPPORTED',
       `the app of "${name}" listens on a port below 1024, where an agent without capabilities cannot take its place: the sysctl ${PORT_SYSCTL} is allowed since Kubernetes 1.22`,
-      { hint: 'intercept it without --replace, or let the app listen on a port from 1024 on' },
+      {
+        hint: 'take it with --capture redirect, or without either where its Service is not headless; or let the app listen on a port from 1024 on',
+      },
     );
   const path = [...SPEC, 'securityContext', 'sysctls', { match: { name: PORT_SYSCTL } }];
   list.set(path, { name: PORT_SYSCTL, value: '0' });
