@@ -5,6 +5,7 @@ import { refusalPage } from '../src/http/h1/page.ts';
 import type { Mirror, Resettable } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
+import { GOAWAY } from './frame-ends.ts';
 import { beginsLikeHttp, KeepAlive } from './keep-alive.ts';
 import { OpenDeadline } from './laptop-way.ts';
 import {
@@ -62,6 +63,8 @@ export class Connection {
   #copies = NO_COPIES;
   /** While the app answers. */
   #keepAlive: KeepAlive | undefined;
+  /** An HTTP/2 client is to go, once a frame has ended. */
+  #goawayDue = false;
   /** The caller was told that there will be no more answers. */
   #leaving = false;
   #onOver: () => void = () => {};
@@ -92,12 +95,17 @@ export class Connection {
   }
 
   /**
-   * Ends the connection between two HTTP/1 requests, as a server does with one that it has kept for long enough. One that is
-   * not the app's, or no HTTP/1, goes on as it is.
+   * Ends the connection between two HTTP/1 requests, as a server does with one that it has kept for long enough; an HTTP/2
+   * client is asked to finish and go. One that is not the app's, or no HTTP, goes on as it is.
    */
   endBetweenRequests(): void {
     const keepAlive = this.#keepAlive;
     if (keepAlive === undefined || this.#leaving || this.#callerEnded) return;
+    if (keepAlive.frames !== undefined) {
+      this.#goawayDue = true;
+      if (keepAlive.frames.isBetweenFrames) this.#sayGoaway();
+      return;
+    }
     const leftMs = KEEP_ALIVE_IDLE_MS - keepAlive.idleMs;
     if (leftMs > 0) {
       clearTimeout(this.#timer);
@@ -108,6 +116,11 @@ export class Connection {
     this.#caller.end();
     this.#peer?.end();
     this.#timer = setTimeout(() => this.reset(), LINGER_MS);
+  }
+
+  #sayGoaway(): void {
+    this.#goawayDue = false;
+    this.#caller.write(GOAWAY);
   }
 
   #begin(): void {
@@ -213,7 +226,13 @@ export class Connection {
     const keepAlive = this.#keepAlive;
     peer.on('data', (chunk: Buffer) => {
       keepAlive?.answered(chunk);
-      if (!this.#caller.write(chunk)) peer.pause();
+      const frameEnd = this.#goawayDue ? keepAlive?.frames?.lastEnd : undefined;
+      if (frameEnd !== undefined) {
+        this.#caller.write(chunk.subarray(0, frameEnd));
+        this.#sayGoaway();
+      }
+      const rest = frameEnd === undefined ? chunk : chunk.subarray(frameEnd);
+      if (!this.#caller.write(rest)) peer.pause();
     });
     peer.on('end', () => confirmEnd(peer, () => this.#caller.end()));
     this.#resumeCaller();

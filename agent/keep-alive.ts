@@ -1,3 +1,5 @@
+import { FrameEnds } from './frame-ends.ts';
+
 /** What is looked at of an answer's head. */
 const MAX_HEAD_BYTES = 8 * 1024;
 const LAST_CHUNK = '0\r\n\r\n';
@@ -10,10 +12,11 @@ export function beginsLikeHttp(bytes: Buffer): boolean {
 /**
  * Follows a connection that is passed on as bytes, and tells when it is certain to be between two HTTP/1 requests: the
  * last bytes were the answer's, and they are all that its head announced. What it cannot be sure of (an answer to HEAD, one
- * without a length, HTTP/2) counts as under way.
+ * without a length) counts as under way. Of HTTP/2 it tells where frames of the answering side end.
  */
 export class KeepAlive {
-  #isHttp: boolean | undefined;
+  #speaks: 'http1' | 'http2' | 'other' | undefined;
+  #frames: FrameEnds | undefined;
   #head: Buffer | undefined;
   #tail = '';
   #answerBytes = 0;
@@ -21,20 +24,29 @@ export class KeepAlive {
 
   /** Bytes of the caller. */
   asked(chunk: Buffer): void {
-    this.#isHttp ??= beginsLikeHttp(chunk);
+    if (this.#speaks === undefined) {
+      this.#speaks = kindOf(chunk);
+      if (this.#speaks === 'http2') this.#frames = new FrameEnds();
+    }
     this.#head = undefined;
     this.#answerBytes = 0;
   }
 
   /** Bytes of the answer. */
   answered(chunk: Buffer): void {
-    if (this.#isHttp !== true) return;
+    this.#frames?.push(chunk);
+    if (this.#speaks !== 'http1') return;
     if (this.#answerBytes === 0)
       this.#head = chunk.byteLength <= MAX_HEAD_BYTES ? chunk : Buffer.from(chunk.subarray(0, MAX_HEAD_BYTES));
     this.#answerBytes += chunk.byteLength;
     const end = chunk.toString('latin1', Math.max(0, chunk.byteLength - LAST_CHUNK.length));
     this.#tail = (this.#tail + end).slice(-LAST_CHUNK.length);
     this.#lastMs = performance.now();
+  }
+
+  /** Set for HTTP/2. */
+  get frames(): FrameEnds | undefined {
+    return this.#frames;
   }
 
   /** How long nothing has come since an answer was complete; 0 while one may be under way. */
@@ -55,4 +67,9 @@ export class KeepAlive {
     if (length !== undefined) return bodyBytes === Number(length);
     return bodyBytes === 0 && (status === '204' || status === '304');
   }
+}
+
+function kindOf(first: Buffer): 'http1' | 'http2' | 'other' {
+  if (first.toString('latin1', 0, 14) === 'PRI * HTTP/2.0') return 'http2'; // RFC 9113 §3.4
+  return beginsLikeHttp(first) ? 'http1' : 'other';
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type ClientHttp2Session, connect, createServer } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { test } from 'vitest';
@@ -107,5 +108,34 @@ test('an HTTP/2 connection goes on when filters come and go', async () => {
   await keeper.request('release', {});
   assert.equal((await call(client, 'ann', '4')).by, 'app');
   client.close();
+  await world.close();
+});
+
+test('an HTTP/2 client that was with the app before the first filter is asked to go, and finishes what it has begun', async () => {
+  const world = await startWorld(h2Server('app'));
+  const client = connect(`http://127.0.0.1:${world.routePort}`);
+  assert.equal((await call(client, 'ann', '1')).by, 'app');
+  const underWay = client.request({ ':method': 'POST', ':path': '/', 'x-user': 'ann' });
+  underWay.write('begun ');
+  const text = new Promise<string>((resolve) => {
+    let all = '';
+    underWay.setEncoding('utf8').on('data', (part: string) => {
+      all += part;
+    });
+    underWay.on('end', () => resolve(all));
+  });
+  const asked = once(client, 'goaway');
+  const session = await world.dial({ user: 'ann', onIncoming: acceptWith(h2Server('ann')) });
+  const filter = withHeader('x-user', 'ann');
+  await session.request('claim', claimOf([intercept(world.appPort, { filter, to: 'laptop' })]));
+  const [code, lastStreamId] = await asked;
+  assert.deepEqual([code, lastStreamId], [0, 2 ** 31 - 1]);
+  const closed = once(client, 'close');
+  underWay.end('and finished');
+  assert.equal(await text, 'begun and finished');
+  await closed;
+  const next = connect(`http://127.0.0.1:${world.routePort}`);
+  assert.equal((await call(next, 'ann', '2')).by, 'ann');
+  next.close();
   await world.close();
 });
