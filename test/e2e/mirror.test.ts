@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { chown, copyFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
 import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { type Laptop, startLaptop } from '../support/laptop.ts';
+import { processesWith } from '../support/processes.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
-import { processesOn } from '../support/traces.ts';
 import { APP_CODE } from '../support/workloads.ts';
 import { type WrkReport, WrkRun } from '../support/wrk.ts';
 
@@ -16,6 +15,8 @@ const PHASE_MS = 5_000;
 const LOAD = { connections: 16, pauseMs: 10 } as const;
 /** The process says so after this many copies; a crashing one ends then. */
 const MILESTONE = 100;
+/** Tells our processes from all others on this machine. */
+const MARK = 'MIRROR_OF';
 const PROCESS_CODE = `${APP_CODE}
 let seen = 0;
 server.on('request', (request, response) => {
@@ -35,7 +36,7 @@ describe.skipIf(!canRun)('copies for laptops', () => {
 
   /** A process that is started again whenever it ends. */
   async function mirror(laptop: Laptop, ...options: string[]): Promise<InterceptRun> {
-    const loop = `while sleep 0.2; do WHO=laptop PORT=3000 DRAIN_MS=0 node process.cjs; done`;
+    const loop = `while sleep 0.2; do ${MARK}=${scene.namespace.name}-${laptop.user} WHO=laptop PORT=3000 DRAIN_MS=0 node process.cjs; done`;
     const args = ['web', '--port', '3000', '--mirror', ...options, '--', 'sh', '-c', loop];
     const run = await startIntercept(laptop, args, { namespace: scene.namespace });
     runs.push(run);
@@ -59,7 +60,7 @@ describe.skipIf(!canRun)('copies for laptops', () => {
       Scene.open(cluster, 'mirror', PROCESS_CODE),
       startLaptop(cluster, { user: 'games' }),
     ]);
-    await copyProcess(colleague, scene);
+    await scene.copyProcess(colleague);
     await scene.deploy({ name: 'web', replicas: 1 });
     before = await scene.snapshot('deployment/web', 'service/web');
   });
@@ -88,11 +89,12 @@ describe.skipIf(!canRun)('copies for laptops', () => {
       onTimeout: () => new Error(`crashed ${crashes()} times\n${transcripts()}`),
     });
 
-    const [slow] = (await processesOn(scene.laptop)).filter(({ command }) => /node process\.cjs$/.test(command));
-    assert.ok(slow !== undefined, transcripts());
-    process.kill(slow.pid, 'SIGSTOP');
+    const [line] = await processesWith(`${MARK}=${scene.namespace.name}-${scene.laptop.user}`);
+    const slow = Number.parseInt(line ?? '', 10);
+    assert.match(line ?? '', /node process\.cjs/, transcripts());
+    process.kill(slow, 'SIGSTOP');
     await assertUntouched('one laptop crashes, one does not read');
-    process.kill(slow.pid, 'SIGCONT');
+    process.kill(slow, 'SIGCONT');
 
     colleague.relay.stall();
     await assertUntouched('one laptop is gone without a word');
@@ -104,10 +106,3 @@ describe.skipIf(!canRun)('copies for laptops', () => {
     assert.equal(await scene.leftovers(), '');
   });
 });
-
-/** The process of the scene's laptop, on another. */
-async function copyProcess(to: Laptop, { laptop, processFile }: Scene): Promise<void> {
-  const file = processFile.replace(laptop.home, to.home);
-  await copyFile(processFile, file);
-  await chown(file, to.uid, to.uid);
-}

@@ -1,4 +1,4 @@
-import { chown, writeFile } from 'node:fs/promises';
+import { chown, copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Caller, type TestCluster, type TestNamespace, useCluster } from './cluster.ts';
 import { type Laptop, startLaptop } from './laptop.ts';
@@ -80,6 +80,14 @@ export class Scene {
 
   get caller(): Caller {
     return this.#caller;
+  }
+
+  /** Puts the process on another laptop. @returns its path there */
+  async copyProcess(laptop: Laptop): Promise<string> {
+    const file = join(laptop.home, 'process.cjs');
+    await copyFile(this.processFile, file);
+    await chown(file, laptop.uid, laptop.uid);
+    return file;
   }
 
   /** Applies workloads and waits until all are rolled out. */
