@@ -8,7 +8,9 @@ import { atMost } from './backoff.ts';
 import type { TunnelOption } from './carriers.ts';
 import type { CommandEnd } from './command.ts';
 import type { Guardian } from './guardian.ts';
+import { otherHolders } from './hand-back.ts';
 import type { AgentHost, Brought } from './host.ts';
+import { whoIs } from './identity.ts';
 import type { Leave, Leaving } from './leaving.ts';
 import { ProcessSide, type ProcessSideOptions } from './process-side.ts';
 import type { SessionStatus } from './status.ts';
@@ -148,6 +150,7 @@ export class Session {
     );
     if (!this.#process.hasCommand) traffic?.expectProcess();
     await Promise.all([covered, commanded]);
+    if (traffic?.isWorker === true) await this.#warnOfOthers();
     await host.held();
     await traffic?.start(agents, signal, wait);
     this.#ready(agents);
@@ -157,6 +160,8 @@ export class Session {
     const { host, traffic, startedAt, report } = this.#options;
     this.#state = 'ready';
     this.#waitingFor = undefined;
+    const personal = traffic?.personal;
+    if (personal !== undefined) report(personal); // before 'ready', at which whoever started us by --detach leaves
     report({
       event: 'ready',
       namespace: host.ref.namespace,
@@ -166,8 +171,15 @@ export class Session {
       files: this.#process.hasFiles,
       elapsedMs: Math.round(performance.now() - startedAt),
     });
-    const personal = traffic?.personal;
-    if (personal !== undefined) report(personal);
+  }
+
+  /** Of a worker nobody can say who gets what. */
+  async #warnOfOthers(): Promise<void> {
+    const { identity, replaces, report } = this.#options;
+    const others = otherHolders(await this.#askAgents(COUNTS_DEADLINE_MS), [identity.sessionId, ...replaces]);
+    const names = [...new Set(others.map(whoIs))].join(', ');
+    if (names !== '')
+      report({ event: 'warning', message: `${names} uses this agent, too, perhaps for a worker like yours` });
   }
 
   /** Once rolled out, every agent runs: one that stays out of reach is a fault of the way to it. */
@@ -211,7 +223,10 @@ export class Session {
       },
       onFilesChanged: (pod) => this.#process.filesChanged(pod),
       onEvicted: (by, takeOver) =>
-        leaving.ask({ reason: takeOver ? `${by} took over` : `${by} ran intercept leave`, exitCode: 0 }),
+        leaving.ask({
+          reason: takeOver ? `${by} took over what nobody has used here for a minute` : `${by} ran intercept leave`,
+          exitCode: 0,
+        }),
       onNotHttp: (appPort, speaks) => traffic?.notHttp(appPort, speaks),
       onTakenOver: (error) => leaving.ask({ reason: error.message, exitCode: error.exitCode, error }),
       report,

@@ -267,11 +267,15 @@ describe.skipIf(cluster === undefined)('a session ends', () => {
     await assertRestored(again.stdout);
   });
 
-  test('when another user leaves from another laptop with nothing but the kubeconfig, and is told who did', async () => {
+  test('when another user ends everyone’s from another laptop with nothing but the kubeconfig, and is told who did', async () => {
     const run = await start('web');
     await run.until('ready', START_MS);
     const other = await anotherLaptop('games');
-    const leave = await runIntercept(other, ['leave', 'web'], { namespace: scene.namespace });
+    const refused = await runIntercept(other, ['leave', 'web'], { namespace: scene.namespace });
+    assert.equal(refused.code, 6, refused.stderr);
+    assert.match(refused.stderr, new RegExp(`is intercepted by ${scene.laptop.user}@\\S+, and not by you`));
+    assert.match(refused.stderr, /intercept leave deployment\/web -n \S+ --everyone/);
+    const leave = await runIntercept(other, ['leave', 'web', '--everyone'], { namespace: scene.namespace });
     assert.equal(leave.code, 0, leave.stderr);
     await assertRestored(leave.stderr);
     assert.deepEqual(await run.exited, { code: 0, signal: null }, run.transcript);
@@ -286,7 +290,8 @@ describe.skipIf(cluster === undefined)('a session ends', () => {
     const run = await start('web');
     await run.until('ready', START_MS);
     const [one, two] = await Promise.all([anotherLaptop('games'), anotherLaptop('news')]);
-    const leave = (laptop: Laptop) => runIntercept(laptop, ['leave', 'web'], { namespace: scene.namespace });
+    const leave = (laptop: Laptop) =>
+      runIntercept(laptop, ['leave', 'web', '--everyone'], { namespace: scene.namespace });
     const results = await Promise.all([leave(one), leave(two)]);
     assert.deepEqual(await run.exited, { code: 0, signal: null }, run.transcript);
     for (const { code, stderr } of results) assert.equal(code, 0, stderr);
