@@ -145,6 +145,7 @@ class H1Connection implements ExchangeOwner {
     } finally {
       this.#advancing = false;
     }
+    this.#passEnd();
     this.#readOn();
   }
 
@@ -216,7 +217,6 @@ class H1Connection implements ExchangeOwner {
     this.#exchange = exchange;
     this.#body = body;
     exchange.begin();
-    if (this.#callerEnded && this.#pending === undefined && this.#exchange === exchange) exchange.onCallerEnd();
   }
 
   /** @returns whether somebody was asked to go on in HTTP/2; the request begins here when he will not */
@@ -290,13 +290,16 @@ class H1Connection implements ExchangeOwner {
   }
 
   #onEnd(): void {
-    if (this.#callerEnded) return;
     this.#callerEnded = true;
-    if (this.#closing) return;
-    if (this.#exchange !== undefined) {
-      if (this.#pending === undefined) this.#exchange.onCallerEnd();
-    } else if (this.#heads.begun) this.#refuse(400, 'the request ends in its head');
-    else if (this.#pending === undefined && !this.#upgrading) this.#close();
+    this.#passEnd();
+  }
+
+  /** The caller's end, once all that came before it has been passed on. */
+  #passEnd(): void {
+    if (!this.#callerEnded || this.#closing || this.#pending !== undefined || this.#upgrading) return;
+    if (this.#exchange !== undefined) this.#exchange.onCallerEnd();
+    else if (this.#heads.begun) this.#refuse(400, 'the request ends in its head');
+    else this.#close();
   }
 
   #onDrain(): void {

@@ -130,6 +130,7 @@ export class Exchange implements UpstreamUser {
 
   /** The caller sends no more; what it sent is all here. */
   onCallerEnd(): void {
+    if (this.#callerEnded) return;
     this.#callerEnded = true;
     if (!this.#requestComplete) this.#copies.cut();
     this.#upstream?.stream.end();

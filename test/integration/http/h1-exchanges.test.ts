@@ -248,6 +248,22 @@ test('requests in front of the end are all answered', async () => {
   await scene.idle();
 });
 
+test('a request that the end cuts in its head is refused behind those before it; one cut in its body is cut for the app', async () => {
+  const { scene, app } = await world();
+  const inHead = await Caller.open(scene.port);
+  inHead.send(`${get('/1')}GET /2 HTTP/1.1\r\nHo`);
+  inHead.socket.end();
+  await inHead.closed;
+  assert.match(inHead.text, /app GET \/1 [\s\S]*400 Bad Request: the request ends in its head\n$/);
+  const inBody = await Caller.open(scene.port);
+  inBody.send('POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel');
+  inBody.socket.end();
+  await inBody.closed;
+  await scene.idle();
+  assert.match(app.received(), /\r\n\r\nhel$/);
+  assert.equal(scene.openCount, 0);
+});
+
 test('a refusal is a page with the reason, and the connection goes on where the request was whole', async () => {
   const refusal: Refusal = { status: 508, reason: 'went round 8 times' };
   const { scene } = await world({ choose: (head, { app }) => (head.path === '/loop' ? refusal : app) });
