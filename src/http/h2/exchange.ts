@@ -118,7 +118,7 @@ export class Exchange {
       return;
     }
     const done = answerer.began();
-    upstream.windows.opened();
+    upstream.add(request);
     request.on('error', () => {}); // 'close' follows, with the code
     request.on('headers', (headers: IncomingHttpHeaders, _flags: number, raw: string[]) => this.#inform(headers, raw));
     request.on('response', (headers: IncomingHttpHeaders, flags: number, raw: string[]) => {
@@ -130,7 +130,6 @@ export class Exchange {
     this.#stream.once('close', cancel);
     request.once('close', () => {
       this.#stream.off('close', cancel);
-      upstream.windows.closed();
       done();
       this.#onAnswererClose(request, upstream, answerer, isReused);
     });

@@ -36,6 +36,7 @@ export class Copies {
     const session = beginHttp2(connection);
     const made = new MirrorSession(mirror, session, () => endHttp2(session, connection));
     connection.on('error', () => {}); // the session says it
+    connection.once('end', () => session.destroy()); // Node does not see the end of a half-open connection
     session.on('error', () => {}); // 'close' follows
     const forget = (): void => {
       if (this.#byId.get(mirror.id) === made) this.#byId.delete(mirror.id);

@@ -45,6 +45,8 @@ export async function routeH2(
   const { signal, draining } = options;
   using _cut = signal && addAbortListener(signal, () => caller.resetAndDestroy());
   using _drain = draining && addAbortListener(draining, () => session.close());
+  // Node does not see the end of a half-open connection. HTTP/2 has no use for half of one: whoever ends it is gone.
+  caller.once('end', () => session.destroy());
   await new Promise<void>((resolve) => session.once('close', resolve));
   upstreams.close();
   copies.close();

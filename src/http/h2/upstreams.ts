@@ -1,4 +1,4 @@
-import type { ClientHttp2Session } from 'node:http2';
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2';
 import { errorText } from '../../errors.ts';
 import type { Answerer, Resettable } from '../routing.ts';
 import { beginHttp2, endHttp2 } from './session.ts';
@@ -9,6 +9,8 @@ export class Upstream {
   readonly session: ClientHttp2Session;
   readonly windows: Windows;
   readonly #connection: Resettable;
+  readonly #requests = new Set<ClientHttp2Stream>();
+  #hasEnded = false;
   /** Requests were made before the one that asks. */
   isReused = false;
   /** It takes no more requests: its peer is going (GOAWAY), or gone. */
@@ -31,11 +33,40 @@ export class Upstream {
     });
     this.session.on('goaway', retire);
     this.session.on('close', retire);
+    connection.once('end', () => {
+      this.#hasEnded = true;
+      retire();
+      this.#closeUnanswered();
+      if (!this.session.destroyed) this.session.close();
+    });
   }
 
-  /** The connection is gone, with the streams that were open. */
+  /** The connection is gone, for the streams that were open. */
   get isGone(): boolean {
-    return this.session.destroyed;
+    return this.#hasEnded || this.session.destroyed;
+  }
+
+  /** Counts a request that was made, until it is closed. */
+  add(request: ClientHttp2Stream): void {
+    this.windows.opened();
+    this.#requests.add(request);
+    request.once('close', () => {
+      this.windows.closed();
+      this.#requests.delete(request);
+    });
+  }
+
+  /**
+   * Node does not see the end of a half-open connection, so streams would wait for ever for what cannot come any more. Answers
+   * that are whole are left to be read.
+   */
+  #closeUnanswered(): void {
+    for (const request of this.#requests) {
+      const { state } = request.state;
+      if (state === constants.NGHTTP2_STREAM_STATE_OPEN || state === constants.NGHTTP2_STREAM_STATE_HALF_CLOSED_LOCAL) {
+        request.close(constants.NGHTTP2_CANCEL);
+      }
+    }
   }
 
   end(): void {

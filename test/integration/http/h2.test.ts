@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import * as http2 from 'node:http2';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, test } from 'vitest';
+import { frame, headersFrames, PREFACE, SETTINGS } from '../../../src/http/h2/frames.ts';
 import type { RequestHead } from '../../../src/http/routing.ts';
 import { type Answer, answerOf, ask, eventually, World } from './h2-world.ts';
 
@@ -375,4 +378,50 @@ test('draining sends a GOAWAY and lets open requests finish', async () => {
   for (const end of finish) end();
   assert.equal((await answer).body, 'ab');
   await eventually(() => world.routers === 0);
+});
+
+test('an app that ends its connection without a GOAWAY is gone for the requests on it', async () => {
+  const sockets: Socket[] = [];
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.write(frame(SETTINGS, 0, 0, Buffer.alloc(0)));
+    socket.resume();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  world.onClose(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const appPort = (server.address() as AddressInfo).port;
+  const port = await world.route(() => ({ answerer: world.answerer('app', appPort) }));
+  const answer = ask(world.client(port), { ':method': 'POST' }, 'x');
+  await eventually(() => world.open.get('app') === 1 && sockets.length === 1);
+  for (const socket of sockets) socket.end();
+  assert.equal((await answer).status, 502);
+  await eventually(() => world.dialled.get('app')?.every(({ closed }) => closed) === true);
+});
+
+test('a caller that ends its connection without a GOAWAY is gone: its requests are cancelled', async () => {
+  let aborted = 0;
+  const app = await world.serve((stream) => {
+    stream.on('aborted', () => {
+      aborted += 1;
+    });
+    stream.respond({ ':status': 200 });
+    stream.write('begun');
+  });
+  const port = await world.route(() => ({ answerer: world.answerer('app', app.port) }));
+  const caller = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  const fields = { ':method': 'GET', ':scheme': 'http', ':authority': 'a', ':path': '/' };
+  caller.write(Buffer.concat([PREFACE, frame(SETTINGS, 0, 0, Buffer.alloc(0))]));
+  caller.write(headersFrames(1, Object.entries(fields)));
+  caller.on('error', () => {});
+  caller.resume();
+  await eventually(() => world.open.get('app') === 1 && app.sessions.size === 1);
+  caller.end();
+  await once(caller, 'close');
+  await eventually(() => aborted === 1 && world.routers === 0 && app.sessions.size === 0);
+  assert.equal(world.open.get('app'), 0);
 });
