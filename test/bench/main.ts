@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { type TestCluster, type TestNamespace, useCluster } from '../support/cluster.ts';
 import { workload } from '../support/workloads.ts';
 import { BareSocket } from './bare-socket.ts';
+import { FILTERED, measureFilters } from './filters.ts';
 import { measureNetwork } from './network.ts';
 import { measureStarts } from './starts.ts';
 import { formatRows, type Row } from './stats.ts';
@@ -51,17 +52,20 @@ async function bench(cluster: TestCluster, namespace: TestNamespace, size: Bench
   await namespace.apply([
     ...workload({ name: 'web', image: cluster.nodeImage }),
     ...workload({ name: 'direct', image: cluster.nodeImage }),
+    ...workload({ name: FILTERED, image: cluster.nodeImage, replicas: 1 }),
   ]);
   const [bare] = await Promise.all([
     BareSocket.start(cluster, namespace),
     namespace.rolledOut('deployment/web'),
     namespace.rolledOut('deployment/direct'),
+    namespace.rolledOut(`deployment/${FILTERED}`),
     namespace.caller(),
   ]);
   const starts = await measureStarts(cluster, namespace, size);
   const traffic = await measureTraffic(namespace, bare, size);
+  const filters = await measureFilters(namespace, size);
   const network = await measureNetwork(cluster, namespace, bare, size);
-  return [...starts, ...traffic, ...network];
+  return [...starts, ...traffic, ...filters, ...network];
 }
 
 const size = process.argv.includes('--smoke') ? SMOKE : FULL;

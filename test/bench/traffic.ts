@@ -2,6 +2,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Caller, TestNamespace } from '../support/cluster.ts';
 import { type BareSocket, mebibytesPerSecond } from './bare-socket.ts';
+import { load } from './load.ts';
 import type { BenchSize } from './main.ts';
 import { startSession } from './session.ts';
 import { compare, median, percentile, type Row } from './stats.ts';
@@ -137,24 +138,6 @@ function countBytes(socket: Socket, bytes: number): void {
   };
   socket.on('data', (chunk: Buffer) => count(chunk.length));
   count(0);
-}
-
-/** wrk from the caller's pod over kept connections: milliseconds of the 50th and 99th percentile, and requests a second. */
-async function load(
-  caller: Caller,
-  url: string,
-  connections: number,
-  seconds: number,
-): Promise<{ p50: number; p99: number; rate: number }> {
-  const command = ['wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', url];
-  const { stdout, stderr } = await caller.exec(command, { timeoutMs: (seconds + 30) * 1000 });
-  const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1];
-  if (rate === undefined) throw new Error(`wrk ${url}: ${stdout}${stderr}`);
-  const latency = (percent: number): number => {
-    const [, value, unit] = new RegExp(`${percent}%\\s+([\\d.]+)(us|ms|s)`).exec(stdout) ?? [];
-    return Number(value) * (unit === 'us' ? 0.001 : unit === 's' ? 1000 : 1);
-  };
-  return { p50: latency(50), p99: latency(99), rate: Number(rate) };
 }
 
 /** MiB/s of one TCP connection, by the caller's clock. */
