@@ -1,5 +1,7 @@
 import { addAbortListener } from 'node:events';
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { errorText } from '../../errors.ts';
+import type { Log } from '../../log.ts';
 import type { HttpRoutes, Resettable } from '../routing.ts';
 import { Exchange } from './exchange.ts';
 import { Copies } from './mirrors.ts';
@@ -10,6 +12,7 @@ import { Windows } from './windows.ts';
 export interface H2Options {
   /** Cuts everything. */
   readonly signal?: AbortSignal;
+  readonly log?: Log;
   /** Once aborted: GOAWAY; open streams are finished. */
   readonly draining?: AbortSignal;
 }
@@ -40,7 +43,13 @@ export async function routeH2(
     windows.opened();
     stream.once('close', () => windows.closed());
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
-    new Exchange(stream, headers, raw, hasBody, connection).begin();
+    try {
+      new Exchange(stream, headers, raw, hasBody, connection).begin();
+    } catch (failure) {
+      // Our own mistake: it must cost this request only.
+      options.log?.error('routing a request failed', { reason: errorText(failure) });
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
   });
   const { signal, draining } = options;
   using _cut = signal && addAbortListener(signal, () => caller.resetAndDestroy());

@@ -327,6 +327,17 @@ test('a refusal is answered without anybody being asked', async () => {
   assert.deepEqual([answer.status, answer.body, answer.rstCode], [508, '508: goes round in a circle\n', 0]);
 });
 
+test('a mistake in deciding costs one request, not the connection', async () => {
+  const app = await world.serve(named('app'));
+  const port = await world.route((head) => {
+    if (head.path === '/wrong') throw new Error('a mistake');
+    return { answerer: world.answerer('app', app.port) };
+  });
+  const client = world.client(port);
+  assert.equal((await ask(client, { ':path': '/wrong' })).rstCode, NGHTTP2_INTERNAL_ERROR);
+  assert.equal((await ask(client, { ':path': '/right' })).status, 200);
+});
+
 test('a reader that stops holds its own request only, at about a window', async () => {
   const chunk = Buffer.alloc(64 * 1024);
   let sent = 0;
