@@ -26,7 +26,7 @@ export interface Capture {
 type Interceptable = ResolvedTarget & { readonly service: Service };
 
 /**
- * Refuses what cannot be intercepted so: no Service (unless replaced or redirected), a headless one (unless replaced or redirected), and
+ * Refuses what cannot be intercepted so: no Service or a headless one (unless replaced or redirected), and
  * what requireJoinable() refuses. Pure.
  * @throws InterceptorError TARGET_UNSUPPORTED, TARGET_NOT_READY
  */
