@@ -15,9 +15,20 @@ export function withFields(
   fields: readonly (readonly [name: string, value: string])[],
 ): Buffer {
   if (fields.length === 0) return bytes;
-  const lines = fields.map(([name, value]) => `${oneLine(name)}: ${oneLine(value)}\r\n`).join('');
   const behindLast = headBytes - EMPTY_LINE_BYTES;
-  return Buffer.concat([bytes.subarray(0, behindLast), Buffer.from(lines), bytes.subarray(behindLast)]);
+  return Buffer.concat([bytes.subarray(0, behindLast), linesOf(fields), bytes.subarray(behindLast)]);
+}
+
+/** By their list: an answerer's are the same for all its requests. */
+const encoded = new WeakMap<object, Buffer>();
+
+function linesOf(fields: readonly (readonly [name: string, value: string])[]): Buffer {
+  let lines = encoded.get(fields);
+  if (lines === undefined) {
+    lines = Buffer.from(fields.map(([name, value]) => `${oneLine(name)}: ${oneLine(value)}\r\n`).join(''));
+    encoded.set(fields, lines);
+  }
+  return lines;
 }
 
 /** Whether a request asks to go on in HTTP/2 (RFC 7540 §3.2). */
