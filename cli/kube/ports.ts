@@ -77,7 +77,7 @@ function portNumber(text: string): number | undefined {
 /**
  * The ports to intercept.
  * @param options all --port options; none: the only TCP port (or the only UDP one) of each Service, on its own number. Without a
- *   Service they name ports of the pod, and none is chosen where no option is given.
+ *   Service they name ports of the pod; where no option is given, none is chosen, in mode redirect the only one declared.
  * @throws InterceptorError USAGE_BAD_PORT (must name one of several; no such port; SCTP; two lead to one port of the app),
  *   USAGE_BAD_OPTION (no such container), TARGET_UNSUPPORTED (the named targetPort is declared by no container)
  */
@@ -86,7 +86,9 @@ export function choosePorts(sources: PortSources, options: readonly PortOption[]
   const { template } = originalWorkload(sources.workload).spec;
   if (container !== undefined) requireContainer(template, container);
   if (options.length === 0) {
-    const all = through.flatMap((name) => pick(sources, template, [name], undefined, undefined));
+    // without a Service a worker that is replaced need not have a port; to redirect there has to be one
+    const of = through.length === 0 && sources.mode.kind === 'redirect' ? [[]] : through.map((name) => [name]);
+    const all = of.flatMap((names) => pick(sources, template, names, undefined, undefined));
     const choices = new Map(all.map((port) => [`${port.appPort}/${port.protocol}`, port]));
     return [...choices.values()].map((port) => ({ ...port, localPort: port.appPort }));
   }

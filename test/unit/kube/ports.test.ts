@@ -156,6 +156,14 @@ describe('without a Service, or past it', () => {
     });
   });
 
+  test('to be redirected there has to be a port: the only one, or one that is named', () => {
+    const redirect = { mode: { kind: 'redirect' } } as const;
+    assert.equal(choose([], workload, [], redirect)[0]?.appPort, 8080);
+    const none = rawWorkload('Deployment', [rawContainer({ ports: [] })]);
+    assert.throws(() => choose([], none, [], redirect), { code: 'USAGE_BAD_PORT', message: /declare no ports/ });
+    assert.equal(choose([], none, ['3000:5000'], redirect)[0]?.appPort, 5000);
+  });
+
   test('a port of the pod that no Service has is taken where there is one, if it is declared', () => {
     const ports = [...(rawContainer().ports ?? []), { name: 'admin', containerPort: 9000, protocol: 'TCP' }];
     const on = rawWorkload('Deployment', [rawContainer({ ports })]);
