@@ -177,12 +177,15 @@ export class ProcessPort {
       if (await this.isListening()) {
         if (this.#awaySinceMs === undefined) continue;
         this.#awaySinceMs = undefined;
-        if (!signal.aborted) await this.#route('laptop');
+        if (signal.aborted) return;
+        await this.#route('laptop');
+        this.#options.report({ event: 'listening', address: this.address });
       } else {
         const known = this.#awaySinceMs !== undefined;
         this.#awaySinceMs ??= Date.now();
-        if (!known && !signal.aborted && this.#holds) await this.#route('held');
-        if (!this.#holds || Date.now() - this.#awaySinceMs >= this.#options.holdMs) break;
+        if (!this.#holds) break;
+        if (!known && !signal.aborted) await this.#hold();
+        if (Date.now() - this.#awaySinceMs >= this.#options.holdMs) break;
       }
     }
   }
@@ -196,6 +199,12 @@ export class ProcessPort {
     await Promise.race([pause(ms, signal), woken]);
   }
 
+  async #hold(): Promise<void> {
+    const { report, holdMs } = this.#options;
+    report({ event: 'held', address: this.address, seconds: holdMs / 1000 });
+    await this.#route('held');
+  }
+
   async #route(to: RouteTo): Promise<void> {
     this.#routedTo = to;
     await this.#options.setRoute(this.key, to);
@@ -203,7 +212,8 @@ export class ProcessPort {
 
   /** Nobody waits for a copy, and a datagram that is late is worth nothing. */
   get #holds(): boolean {
-    return !this.#options.mirror && this.choice.protocol === 'tcp';
+    const { mirror, holdMs } = this.#options;
+    return !mirror && holdMs > 0 && this.choice.protocol === 'tcp';
   }
 
   #createTaker(): Taker {

@@ -85,6 +85,8 @@ export type SessionEvent =
   | { readonly event: 'files'; readonly root: string; readonly paths: readonly string[] }
   | { readonly event: 'command-started'; readonly pid: number }
   | { readonly event: 'listening'; readonly address: string }
+  /** It did, and does not: callers wait up to `seconds` for it. */
+  | { readonly event: 'held'; readonly address: string; readonly seconds: number }
   | { readonly event: 'not-listening'; readonly address: string }
   | { readonly event: 'proved'; readonly servicePort: number; readonly from: number; readonly pod: string }
   | ({

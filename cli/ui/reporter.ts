@@ -170,6 +170,8 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return tick(`command started (pid ${event.pid})`);
     case 'listening':
       return tick(`process listens on ${event.address}`);
+    case 'held':
+      return note(`nothing listens on ${event.address}: callers wait up to ${event.seconds} s`);
     case 'not-listening':
       if (seen.background !== undefined)
         return tick(inBackground(seen.background, `: the app answers until something listens on ${event.address}`));

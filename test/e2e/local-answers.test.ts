@@ -57,7 +57,7 @@ describe.skipIf(cluster === undefined)('a session whose process comes and goes',
   }
 
   /** The next event of this name. */
-  async function untilNext(name: 'listening' | 'not-listening'): Promise<void> {
+  async function untilNext(name: 'held' | 'listening' | 'not-listening'): Promise<void> {
     const { length } = run.events;
     await run.untilMatch((event) => event.event === name && run.events.indexOf(event) >= length, `event ${name}`);
   }
@@ -113,14 +113,18 @@ describe.skipIf(cluster === undefined)('a session whose process comes and goes',
   });
 
   test('lets callers wait for a process that restarts, and gives them to the app when it stays away', async () => {
+    const isHeld = untilNext('held');
     await killProcess();
+    await isHeld;
     const waiting = curl(...KEY);
     const unkeyed = await curl();
     assert.equal(unkeyed.who, 'app'); // at once
     startProcess();
     assert.equal((await waiting).who, 'laptop', run.transcript);
 
+    const isHeldAgain = untilNext('held');
     await killProcess();
+    await isHeldAgain;
     const isGivenUp = untilNext('not-listening');
     assert.equal((await curl(...KEY)).who, 'app', run.transcript); // after HOLD_SECONDS
     await isGivenUp;

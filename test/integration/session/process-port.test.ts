@@ -92,7 +92,12 @@ test('callers wait as soon as the process is found away, and get it again when i
   await untilRoutes(port, ['app', 'laptop', 'held', 'laptop']);
   second.close();
   const told = port.events.map(({ event }) => event);
-  assert.deepEqual(told, ['not-listening', 'listening']); // a restart is nothing to tell
+  assert.deepEqual(told, ['not-listening', 'listening', 'held', 'listening']);
+  assert.deepEqual(port.events[2], {
+    event: 'held',
+    address: `127.0.0.1:${port.localPort}`,
+    seconds: FOREVER_MS / 1000,
+  });
 });
 
 test('a process that stays away is given up: the app answers, or with --no-fallback the agents refuse', async () => {
@@ -108,7 +113,8 @@ test('a process that stays away is given up: the app answers, or with --no-fallb
     const heldAt = Date.now();
     await until(() => port.routes.at(-1) === last, 'it is given up');
     assert.ok(Date.now() - heldAt > HOLD_MS / 2);
-    assert.equal(port.events.at(-1)?.event, 'not-listening');
+    await until(() => port.events.at(-1)?.event === 'not-listening', 'it is told');
+    assert.equal(port.events.at(-2)?.event, 'held');
     await end?.();
   }
 });
@@ -123,4 +129,5 @@ test('in the place of the app callers wait from the beginning; of a mirror nobod
   await untilRoutes(mirror, ['app', 'laptop']);
   server.close();
   await untilRoutes(mirror, ['app', 'laptop', 'app']);
+  assert.ok(mirror.events.every(({ event }) => event !== 'held'));
 });

@@ -150,6 +150,17 @@ test('the ready line says how to end the session: here, or in the background', (
   );
 });
 
+test('a process that is away is told at once, and for how long callers wait', () => {
+  const { report, text } = collect('terminal');
+  report({ event: 'command-started', pid: 7 });
+  report({ event: 'held', address: '127.0.0.1:3000', seconds: 10 });
+  report({ event: 'listening', address: '127.0.0.1:3000' });
+  assert.equal(
+    text(),
+    '✓ command started (pid 7)\n! nothing listens on 127.0.0.1:3000: callers wait up to 10 s\n✓ process listens on 127.0.0.1:3000\n',
+  );
+});
+
 test('a pod that is connected once the session is ready is named', () => {
   const { report, text } = collect('plain');
   report({ event: 'connected', pod: 'web-1', connected: 1, wanted: 1, carrier: 'proxy' });
