@@ -69,6 +69,8 @@ export async function openManySessions(
     });
   };
   const close = async (): Promise<void> => {
+    // Without it they would be waited for, as sessions whose carrier was lost are.
+    await Promise.allSettled(tunnels.map((tunnel) => tunnel.control.request('release', {})));
     stop.abort();
     await Promise.allSettled(tunnels.map((tunnel) => tunnel.close()));
   };
