@@ -16,6 +16,8 @@ export class Claim<Carrier extends SessionCarrier> {
   /** One for all claims of the same that follow each other. */
   readonly #counts: { taken: number; open: number; dropped: number; hasBegun: boolean };
   #to: RouteTo = 'app';
+  /** performance.now() */
+  #toSinceMs = Number.NEGATIVE_INFINITY;
 
   /**
    * @param intercept with TLS as texts, checked (withTlsTexts)
@@ -43,8 +45,14 @@ export class Claim<Carrier extends SessionCarrier> {
   }
 
   set to(to: RouteTo) {
+    if (to !== this.#to) this.#toSinceMs = performance.now();
     this.#to = to;
     if (to !== 'app') this.#counts.hasBegun = true;
+  }
+
+  /** Since when, as performance.now(). */
+  get toSinceMs(): number {
+    return this.#toSinceMs;
   }
 
   /** It has been the laptop's at least once: from then on `fallback: 'refuse'` holds. */

@@ -23,8 +23,8 @@ import { callerHost, type LaptopStream, reset } from './sides.ts';
 export interface ConnectionRoute {
   /** A new stream to the laptop when it is to answer, else undefined. Never throws. */
   openLaptop(callerHost: string): LaptopStream | undefined;
-  /** How long the laptop may take to say OPENED; may change meanwhile. */
-  maxWaitMs(): number;
+  /** How long the laptop may take to say OPENED to a caller of `sinceMs` (performance.now()); may change meanwhile. */
+  maxWaitMs(sinceMs: number): number;
   /** It has said so. @returns to be called when the connection is over */
   onTaken(): () => void;
   /** Why nobody answers whom the laptop does not take; undefined: the app does. */
@@ -148,7 +148,7 @@ export class Connection {
       }
     };
     this.#attach(stream, fallBack);
-    this.#deadline = new OpenDeadline(() => this.#route.maxWaitMs(), fallBack);
+    this.#deadline = new OpenDeadline((sinceMs) => this.#route.maxWaitMs(sinceMs), fallBack);
     stream.opened.then(() => {
       if (this.#peer !== stream || this.#kept === undefined) return;
       this.#onOver = this.#route.onTaken();

@@ -2,7 +2,7 @@ import { errorText } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
 import type { OpenInfo } from '../src/mux/mux.ts';
 import type { Claim } from './claim.ts';
-import { OPEN_TIMEOUT_MS } from './limits.ts';
+import { MAX_HOLD_MS, OPEN_TIMEOUT_MS } from './limits.ts';
 import { type SessionCarrier, userAtHost } from './session.ts';
 import { type LaptopStream, reset } from './sides.ts';
 
@@ -38,7 +38,7 @@ export async function connectLaptop(
   const stream = openStream(claim, callerHost, log);
   if (stream === undefined) throw new Error('the laptop is not there');
   const abort = (): void => reset(stream);
-  const deadline = new OpenDeadline(() => maxWaitMs(claim), abort);
+  const deadline = new OpenDeadline((sinceMs) => maxWaitMs(claim, sinceMs), abort);
   signal.addEventListener('abort', abort);
   try {
     await stream.opened;
@@ -52,23 +52,28 @@ export async function connectLaptop(
   }
 }
 
-/** How long callers may wait for the laptop, all in all. */
-export function maxWaitMs(claim: Claim<LaptopCarrier>): number {
-  return Math.max(OPEN_TIMEOUT_MS, claim.holdMs);
+/**
+ * How long a caller that came at `sinceMs` (performance.now()) may wait for the laptop, all in all. One that is there when
+ * the process goes has all of the hold, and when it is back the usual time again.
+ */
+export function maxWaitMs(claim: Claim<LaptopCarrier>, sinceMs: number): number {
+  const waitedMs = claim.to === 'app' ? 0 : Math.max(0, claim.toSinceMs - sinceMs);
+  return Math.min(waitedMs + Math.max(OPEN_TIMEOUT_MS, claim.holdMs), MAX_HOLD_MS + OPEN_TIMEOUT_MS);
 }
 
 /** A deadline that may be put off while it runs: when it is over, what it is now is asked. */
 export class OpenDeadline {
   readonly #startMs = performance.now();
-  readonly #maxMs: () => number;
+  readonly #maxMs: (sinceMs: number) => number;
   readonly #onOver: () => void;
   #timer: NodeJS.Timeout;
 
-  constructor(maxMs: () => number, onOver: () => void) {
+  /** @param maxMs from now, `sinceMs` */
+  constructor(maxMs: (sinceMs: number) => number, onOver: () => void) {
     this.#maxMs = maxMs;
     this.#onOver = onOver;
     // Whoever is held from the beginning may be let go before: the usual deadline is looked at first.
-    this.#timer = this.#arm(Math.min(maxMs(), OPEN_TIMEOUT_MS));
+    this.#timer = this.#arm(Math.min(maxMs(this.#startMs), OPEN_TIMEOUT_MS));
   }
 
   clear(): void {
@@ -77,7 +82,7 @@ export class OpenDeadline {
 
   #arm(delayMs: number): NodeJS.Timeout {
     return setTimeout(() => {
-      const leftMs = this.#startMs + this.#maxMs() - performance.now();
+      const leftMs = this.#startMs + this.#maxMs(this.#startMs) - performance.now();
       if (leftMs <= 0) this.#onOver();
       else this.#timer = this.#arm(Math.min(leftMs, OPEN_TIMEOUT_MS));
     }, delayMs);

@@ -105,7 +105,7 @@ export class Router {
         claim = whole();
         return claim === undefined ? undefined : openStream(claim, host, log);
       },
-      maxWaitMs: () => (claim === undefined ? 0 : maxWaitMs(claim)),
+      maxWaitMs: (sinceMs) => (claim === undefined ? 0 : maxWaitMs(claim, sinceMs)),
       onTaken: () => claim?.began() ?? (() => {}),
       refusal: () => {
         if (claim !== undefined && refuses(claim)) return whyNoAnswer(claim);

@@ -89,7 +89,7 @@ export class Flow {
     let keptBytes = 0;
     const reader = new LengthPrefixReader();
     const deadline = new OpenDeadline(
-      () => maxWaitMs(claim),
+      (sinceMs) => maxWaitMs(claim, sinceMs),
       () => reset(stream),
     );
     const peer: Peer = {
