@@ -63,7 +63,7 @@ describe.skipIf(cluster === undefined)('who comes second on a port', () => {
     assert.equal(code, IN_USE_EXIT_CODE, run.transcript);
     const error = run.events.find((event) => event.event === 'error');
     assert.ok(error?.event === 'error' && error.code === 'TARGET_IN_USE', run.transcript);
-    const since = /is intercepted by (\S+)@\S+ since (\d{4}-\d{2}-\d{2}T[\d:]+Z)/.exec(error.message);
+    const since = /is intercepted by (?:you \()?(\w+)@\S+ since (\d{4}-\d{2}-\d{2}T[\d:]+Z)/.exec(error.message);
     assert.equal(since?.[1], holder.user, error.message);
     assert.ok(Math.abs(Date.now() - Date.parse(since?.[2] ?? '')) < 10 * 60_000, error.message);
     assert.ok(!run.events.some(({ event }) => event === 'command-started'), run.transcript);
