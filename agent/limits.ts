@@ -2,6 +2,8 @@ import { INITIAL_WINDOW_BYTES } from '../src/protocol/limits.ts';
 
 // Every limit of the agent but those of the protocol. Each is a name, so that a log line or a test can say which was met.
 
+/** Copies of one session that its laptop has not done with; of one more nothing is sent. */
+export const MAX_OPEN_COPIES = 256;
 /** Open connections on all route ports together; one more is accepted and reset. */
 export const MAX_CONNECTIONS = 10_000;
 /** Peers on the tunnel port that have not proved they hold the Secret's key. */

@@ -2,15 +2,23 @@ import type { Mirror } from '../src/http/routing.ts';
 import type { Log } from '../src/log.ts';
 import type { Claim } from './claim.ts';
 import { type LaptopCarrier, openStream } from './laptop-way.ts';
+import { MAX_OPEN_COPIES } from './limits.ts';
 
 /** Copies for the laptop of a claim. */
 export function mirrorOf(claim: Claim<LaptopCarrier>, callerHost: string, log: Log): Mirror {
   return {
     id: claim.session.identity.sessionId,
     open: () => {
+      const { session } = claim;
+      if (session.openCopies >= MAX_OPEN_COPIES) return undefined;
       const stream = openStream(claim, callerHost, log);
       if (stream === undefined) return undefined;
-      stream.on('close', claim.began());
+      session.openCopies += 1;
+      const over = claim.began();
+      stream.on('close', () => {
+        session.openCopies -= 1;
+        over();
+      });
       return stream;
     },
     dropped: () => claim.dropped(),

@@ -16,6 +16,8 @@ export interface Session<Carrier extends SessionCarrier> {
   joined: boolean;
   /** Requests and connections of its intercepts that are under way. */
   openCount: number;
+  /** Streams of its mirrors. */
+  openCopies: number;
   /** When the last of them ended. */
   lastActivityMs: number | undefined;
 }
@@ -32,6 +34,7 @@ export function newSession<Carrier extends SessionCarrier>(
     carrier,
     joined: false,
     openCount: 0,
+    openCopies: 0,
     lastActivityMs: undefined,
   };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Agent } from 'node:http';
 import { test } from 'vitest';
+import { MAX_OPEN_COPIES } from '../../../agent/limits.ts';
 import type { MuxStream } from '../../../src/mux/mux.ts';
 import type { InterceptStatus } from '../../../src/protocol/control.ts';
 import { type AgentWorld, startWorld } from './support/agent-world.ts';
@@ -102,6 +103,29 @@ test('a mirror that refuses, is silent, crashes or is gone changes nothing for c
       assert.equal(await answeredBy(world.routePort, { 'x-user': 'ann' }), 'app');
       await world.close();
     }
+});
+
+test('a laptop that takes no copies has no more than so many open, the rest is dropped', async () => {
+  const requests = MAX_OPEN_COPIES + 4;
+  for (const key of [undefined, 'ann']) {
+    const world = await startWorld(httpApp(seeingServer('app')));
+    const session = await mirroring(world, () => {}, key); // never says OPENED
+    const agent = new Agent({ keepAlive: key !== undefined });
+    await Promise.all(
+      Array.from({ length: requests }, () => answeredBy(world.routePort, { 'x-user': 'ann' }, { agent })),
+    );
+    await until(() => session.streams.length === MAX_OPEN_COPIES, 'as many as may be are open');
+    const [mirror] = await statusOf(world);
+    assert.deepEqual([mirror?.open, mirror?.dropped], [MAX_OPEN_COPIES, requests - MAX_OPEN_COPIES]);
+    session.streams[0]?.refuse('refused');
+    await session.request('status', {}); // behind it in the tunnel
+    assert.equal((await statusOf(world))[0]?.open, MAX_OPEN_COPIES - 1);
+    await answeredBy(world.routePort, { 'x-user': 'ann' }, { agent });
+    await until(() => session.streams.length === MAX_OPEN_COPIES + 1, 'there is room for one more');
+    for (const stream of session.streams) if (!stream.destroyed) stream.refuse('refused');
+    agent.destroy();
+    await world.close();
+  }
 });
 
 test('a laptop that is cut in the middle of a copy does not touch the caller', async () => {
