@@ -119,8 +119,10 @@ describe.skipIf(cluster === undefined)('a session whose process comes and goes',
     const waiting = curl(...KEY);
     const unkeyed = await curl();
     assert.equal(unkeyed.who, 'app'); // at once
+    const isBackInTime = untilNext('listening');
     startProcess();
     assert.equal((await waiting).who, 'laptop', run.transcript);
+    await isBackInTime;
 
     const isHeldAgain = untilNext('held');
     await killProcess();
