@@ -115,6 +115,7 @@ describe.skipIf(cluster === undefined)('with a filter, requests of one connectio
       assert.deepEqual(
         answers,
         Array.from({ length: ROUNDS }, (_, round) => `${who} ${index}-${round}`),
+        run.transcript,
       );
       assert.deepEqual(status, { code: OK, details: 'OK', who, echo: String(index) });
     }
@@ -137,6 +138,7 @@ describe.skipIf(cluster === undefined)('with a filter, requests of one connectio
     assert.deepEqual(
       big.map(({ code, who, same }) => ({ code, who, same })),
       [true, false].map((keyed) => ({ code: OK, who: whoAnswers(keyed), same: true })),
+      run.transcript,
     );
   });
 
