@@ -12,7 +12,7 @@ import { drained } from './drain.ts';
 import { MAX_SESSIONS } from './limits.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { readPodNetwork } from './pod-network.ts';
-import { ArmedProofs, prove } from './proof.ts';
+import { ArmedProofs, prove, proveByDatagram } from './proof.ts';
 import { Readiness } from './readiness.ts';
 import { RequestDispatcher, type RequestHandlers } from './requests.ts';
 import { listenOnRoute, type RouteListener } from './route-listener.ts';
@@ -204,6 +204,7 @@ export class Agent {
       podIp: settings.podIp,
       app: settings.config.app,
       claim: () => this.#sessions.claims.table({ appPort, protocol: 'udp' }).whole,
+      proofAnswer: (datagram) => this.#proofs.answerDatagram(datagram, appPort),
       log,
       ...(outgoing?.udpIdleMs === undefined ? {} : { idleMs: outgoing.udpIdleMs }),
     });
@@ -277,9 +278,9 @@ export class Agent {
         this.#proofs.arm(nonce, ttlMs, onProved);
         return {};
       },
-      prove: ({ nonce, host, port, timeoutMs }) => {
+      prove: ({ nonce, protocol, host, port, timeoutMs }) => {
         const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
-        return prove({ host, port }, nonce, key, signal);
+        return (protocol === 'udp' ? proveByDatagram : prove)({ host, port }, nonce, key, signal);
       },
       evict: ({ by, sessionIds }) => ({ sessions: this.#sessions.evict(session, by, sessionIds) }),
     };

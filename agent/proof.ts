@@ -1,13 +1,15 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { connect } from 'node:net';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect, isIPv6 } from 'node:net';
 import { errorText } from '../src/errors.ts';
 import { MAX_ARMED_PROOFS, MAX_PROOF_REQUEST_BYTES } from './limits.ts';
 import { RequestFailure } from './request-failure.ts';
 
 /**
  * Proof that the Service leads to an agent: one agent sends a request with a fresh nonce to the Service's address, the agent
- * it arrives at answers itself, with a MAC of the Secret's key. It has the shape of a plain HTTP request, harmless where it
- * reaches an app instead.
+ * it arrives at answers itself, with a MAC of the Secret's key. It has the shape of a plain HTTP request, or of a short text
+ * in a datagram, harmless where it reaches an app instead.
  */
 const PROOF_PATH = '/.well-known/kube-intercept-proof/';
 const HEAD_END = '\r\n\r\n';
@@ -49,6 +51,18 @@ export class ArmedProofs {
     this.#prune();
     if (this.#armed.size === 0) return undefined;
     return { judge: (firstBytes) => this.#judge(firstBytes, appPort) };
+  }
+
+  /** The answer to a datagram that asks for a proof; undefined: it does not, or not for one that is expected. */
+  answerDatagram(datagram: Buffer, appPort: number): string | undefined {
+    if (this.#armed.size === 0) return undefined;
+    this.#prune();
+    for (const [nonce, { onProved }] of this.#armed) {
+      if (!datagram.equals(Buffer.from(proofDatagram(nonce)))) continue;
+      onProved(appPort);
+      return proofBody(this.#key, nonce, this.#podName);
+    }
+    return undefined;
   }
 
   #judge(firstBytes: Buffer, appPort: number): ProofVerdict {
@@ -95,14 +109,46 @@ export async function prove(
     throw new RequestFailure('PROOF_FAILED', `${place}: ${reason}`);
   }
   const pod = parseProofResponse(response, nonce, key);
-  if (pod === undefined)
-    throw new RequestFailure('PROOF_FAILED', `${place} was answered by something else than an agent of this workload`);
+  if (pod === undefined) throw byOther(place);
   return { pod };
+}
+
+/** The same by one datagram, from a port that no connection tracking knows. @throws RequestFailure PROOF_FAILED */
+export async function proveByDatagram(
+  target: { host: string; port: number },
+  nonce: string,
+  key: Uint8Array,
+  signal: AbortSignal,
+): Promise<{ pod: string }> {
+  const place = `${target.host}:${target.port}`;
+  const socket = createSocket(isIPv6(target.host) ? 'udp6' : 'udp4');
+  let answer: Buffer;
+  try {
+    socket.connect(target.port, target.host);
+    await once(socket, 'connect', { signal });
+    const answered = once(socket, 'message', { signal });
+    socket.send(proofDatagram(nonce));
+    [answer] = (await answered) as [Buffer];
+  } catch (cause) {
+    throw new RequestFailure('PROOF_FAILED', `${place}: ${signal.aborted ? 'no answer in time' : errorText(cause)}`);
+  } finally {
+    socket.close();
+  }
+  const pod = parseProofBody(answer.toString('latin1'), nonce, key);
+  if (pod === undefined) throw byOther(place);
+  return { pod };
+}
+
+function byOther(place: string): RequestFailure {
+  return new RequestFailure('PROOF_FAILED', `${place} was answered by something else than an agent of this workload`);
 }
 
 /** @returns the pod that answered; undefined when the answer is not of one that holds the key */
 export function parseProofResponse(response: string, nonce: string, key: Uint8Array): string | undefined {
-  const body = response.slice(response.indexOf(HEAD_END) + HEAD_END.length);
+  return parseProofBody(response.slice(response.indexOf(HEAD_END) + HEAD_END.length), nonce, key);
+}
+
+function parseProofBody(body: string, nonce: string, key: Uint8Array): string | undefined {
   const [, mac, pod] = /^kube-intercept ([\w-]+) (\S+)$/.exec(body) ?? [];
   if (mac === undefined || pod === undefined) return undefined;
   const given = Buffer.from(mac);
@@ -115,8 +161,16 @@ function requestLine(nonce: string): string {
 }
 
 function proofResponse(key: Uint8Array, nonce: string, podName: string): string {
-  const body = `kube-intercept ${proofMac(key, nonce, podName)} ${podName}`;
+  const body = proofBody(key, nonce, podName);
   return `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\nConnection: close${HEAD_END}${body}`;
+}
+
+function proofDatagram(nonce: string): string {
+  return `kube-intercept proof ${nonce}`;
+}
+
+function proofBody(key: Uint8Array, nonce: string, podName: string): string {
+  return `kube-intercept ${proofMac(key, nonce, podName)} ${podName}`;
 }
 
 function proofMac(key: Uint8Array, nonce: string, podName: string): string {

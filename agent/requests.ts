@@ -63,11 +63,12 @@ const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> }
     return { nonce, ttlMs: duration(ttlMs, 'ttlMs', MAX_PROOF_TTL_MS) };
   },
   prove: (params) => {
-    const { nonce, host, port, timeoutMs } = record(params);
+    const { nonce, protocol, host, port, timeoutMs } = record(params);
     if (!isProofNonce(nonce)) throw bad('nonce');
+    if (!isProtocol(protocol)) throw bad('protocol');
     if (!isText(host)) throw bad('host');
     if (!isPort(port)) throw bad('port');
-    return { nonce, host, port, timeoutMs: duration(timeoutMs, 'timeoutMs', MAX_PROVE_TIMEOUT_MS) };
+    return { nonce, protocol, host, port, timeoutMs: duration(timeoutMs, 'timeoutMs', MAX_PROVE_TIMEOUT_MS) };
   },
   evict: (params) => {
     const { by, sessionIds } = record(params);

@@ -17,6 +17,8 @@ export interface DatagramPortOptions {
   readonly app: 'present' | 'replaced';
   /** Who has the app port now. */
   readonly claim: () => Claim<LaptopCarrier> | undefined;
+  /** What a datagram that asks for a proof is answered; undefined: it is a client's. */
+  readonly proofAnswer: (datagram: Buffer) => string | undefined;
   readonly log: Log;
   readonly idleMs?: number;
   readonly maxFlows?: number;
@@ -61,6 +63,11 @@ export class DatagramPort {
   }
 
   #take(datagram: Buffer, from: RemoteInfo): void {
+    const proof = this.#options.proofAnswer(datagram);
+    if (proof !== undefined) {
+      this.#socket.send(proof, from.port, from.address, () => {}); // lost: asked again
+      return;
+    }
     const key = `${from.address} ${from.port}`;
     const flow = this.#flows.get(key) ?? this.#begin(key, from);
     this.#flows.delete(key);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { errorText } from '../../src/errors.ts';
+import type { ControlMethods } from '../../src/protocol/control.ts';
 import type { Service } from '../kube/objects.ts';
 import type { PortChoice } from '../kube/ports.ts';
 import type { AgentTunnel } from './agent-tunnel.ts';
@@ -8,6 +9,8 @@ import { pause } from './backoff.ts';
 /** kube-proxy may take a moment to follow the endpoints; on a large cluster seconds. */
 const PROOF_DEADLINE_MS = 15_000;
 const PROOF_TRY_MS = 2_000;
+/** A datagram that went elsewhere, or was lost, is answered by nobody. */
+const DATAGRAM_PROOF_TRY_MS = 500;
 const PROOF_POLL_MS = 50;
 /**
  * The Service picks an endpoint for each request: while a node's rules still hold a pod of the old template, one proof may
@@ -38,10 +41,10 @@ export async function proveThroughService(
     tunnels.map((tunnel) => tunnel.control.request('expectProof', { nonce, ttlMs: PROOF_DEADLINE_MS + PROOF_TRY_MS })),
   );
   const deadline = Date.now() + PROOF_DEADLINE_MS;
+  const { protocol, servicePort: port } = choice;
+  const timeoutMs = protocol === 'udp' ? DATAGRAM_PROOF_TRY_MS : PROOF_TRY_MS;
   const proofs = await Promise.all(
-    tunnels.map((tunnel) =>
-      proveFrom(tunnel, { nonce, host, port: choice.servicePort, timeoutMs: PROOF_TRY_MS }, deadline, signal),
-    ),
+    tunnels.map((tunnel) => proveFrom(tunnel, { nonce, protocol, host, port, timeoutMs }, deadline, signal)),
   );
   await Promise.allSettled(tunnels.map((tunnel) => tunnel.control.request('expectProof', { nonce, ttlMs: 1 })));
   const failed = proofs.find((proof) => !proof.proved);
@@ -54,7 +57,7 @@ export async function proveThroughService(
 
 async function proveFrom(
   tunnel: AgentTunnel,
-  params: { nonce: string; host: string; port: number; timeoutMs: number },
+  params: ControlMethods['prove']['params'],
   deadline: number,
   signal: AbortSignal,
 ): Promise<ProofResult> {

@@ -232,12 +232,12 @@ export class Traffic {
     return { expired, cancel };
   }
 
-  /** A port that is taken without a Service, or that no TCP connection reaches, has nothing to be proved by. */
+  /** A port that is taken without a Service, or of one that has no address, has nothing to be proved by. */
   async #prove(agents: Agents, services: readonly Service[], signal: AbortSignal): Promise<void> {
     const { report } = this.#options;
     for (const { choice } of this.ports) {
       const service = services.find(({ metadata }) => metadata.name === choice.service);
-      if (service === undefined || isHeadless(service) || choice.protocol !== 'tcp') continue;
+      if (service === undefined || isHeadless(service)) continue;
       const proof = await proveThroughService(agents.tunnels, service, choice, signal);
       if (signal.aborted) throw signal.reason;
       const { servicePort } = choice;

@@ -134,8 +134,11 @@ export interface ControlMethods {
   status: { params: Record<string, never>; result: AgentStatus };
   /** Arms the agent for proof requests with this nonce for a while. */
   expectProof: { params: { nonce: string; ttlMs: number }; result: Record<string, never> };
-  /** Dials host:port (the Service's address) from this pod and sends the proof request. */
-  prove: { params: { nonce: string; host: string; port: number; timeoutMs: number }; result: { pod: string } };
+  /** Sends the proof request, by UDP one datagram, from this pod to host:port (the Service's address). */
+  prove: {
+    params: { nonce: string; protocol: AppPort['protocol']; host: string; port: number; timeoutMs: number };
+    result: { pod: string };
+  };
   /** Ends sessions on this agent, all or those in the list; each is told by whom. */
   evict: { params: { by: string; sessionIds?: readonly string[] }; result: { sessions: readonly Holder[] } };
 }

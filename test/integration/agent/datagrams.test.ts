@@ -6,8 +6,10 @@ import type { MuxStream } from '../../../src/mux/mux.ts';
 import { LengthPrefixReader, withLength } from '../../../src/net/length-prefix.ts';
 import { type AgentWorld, startWorld } from './support/agent-world.ts';
 import { claimOf, intercept } from './support/claims.ts';
-import { acceptWith, refuseAll, type SessionDouble } from './support/session-double.ts';
+import { acceptWith, refusalOf, refuseAll, type SessionDouble } from './support/session-double.ts';
 import { until } from './support/tcp.ts';
+
+const NONCE = 'abcdefghijklmnopqrstuv';
 
 interface UdpWorld extends AgentWorld {
   readonly udpPort: number;
@@ -181,5 +183,42 @@ test('datagrams cannot be had by a claim of the TCP port of the same number', as
   const session = await world.dial();
   const { port } = world.appSocket.address();
   await assert.rejects(session.request('claim', claimOf([port])), /TARGET_NOT_FOUND/);
+  await world.close();
+});
+
+test('a proof datagram is answered by the agent, and reaches neither app nor laptop', async () => {
+  const world = await startUdpWorld();
+  const seen: string[] = [];
+  world.appSocket.on('message', (datagram) => seen.push(datagram.toString()));
+  const session = await world.dial({ onIncoming: echo('laptop') });
+  await claimUdp(world, session);
+  const { port } = world.appSocket.address();
+  const proof = { nonce: NONCE, protocol: 'udp', host: '127.0.0.1', port: world.udpPort, timeoutMs: 5_000 } as const;
+  await session.request('expectProof', { nonce: NONCE, ttlMs: 60_000 });
+  assert.deepEqual(await session.request('prove', proof), { pod: 'web-1' });
+  assert.deepEqual(session.events, [{ type: 'event', event: 'proved', nonce: NONCE, appPort: port }]);
+  assert.equal(world.agent.stats().flows, 0);
+  const client = new Client(world.udpPort);
+  for (const text of ['kube-intercept proof', `kube-intercept proof ${NONCE}x`])
+    assert.equal(await client.ask(text), `laptop:${text}`); // not the one that is expected
+  assert.deepEqual(seen, []);
+  await session.request('release', {});
+  client.socket.close();
+  await world.close();
+});
+
+test('an app, nobody, or an agent that expects nothing proves no way for datagrams', async () => {
+  const world = await startUdpWorld();
+  const session = await world.dial({ onIncoming: refuseAll });
+  const refused = async (port: number): Promise<string> => {
+    const asked = session.request('prove', { nonce: NONCE, protocol: 'udp', host: '127.0.0.1', port, timeoutMs: 300 });
+    const { code, message } = await refusalOf(asked);
+    assert.equal(code, 'PROOF_FAILED');
+    return message;
+  };
+  const byOther = /was answered by something else than an agent of this workload$/;
+  assert.match(await refused(world.appSocket.address().port), byOther);
+  assert.match(await refused(world.udpPort), byOther); // the app, through the agent
+  assert.match(await refused(1), /: (no answer in time|.*ECONNREFUSED.*)$/);
   await world.close();
 });

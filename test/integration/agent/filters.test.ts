@@ -234,7 +234,7 @@ test('a proof request is answered on a filtered port, and other requests pass un
   const world = await startHttpWorld();
   const session = await personal(world, 'ann');
   await session.request('expectProof', { nonce: NONCE, ttlMs: 60_000 });
-  const proof = { nonce: NONCE, host: '127.0.0.1', port: world.routePort, timeoutMs: 5_000 };
+  const proof = { nonce: NONCE, protocol: 'tcp', host: '127.0.0.1', port: world.routePort, timeoutMs: 5_000 } as const;
   assert.deepEqual(await session.request('prove', proof), { pod: 'web-1' });
   assert.deepEqual(session.events, [{ type: 'event', event: 'proved', nonce: NONCE, appPort: world.appPort }]);
   assert.equal(await answeredBy(world.routePort, { 'x-user': 'ann' }), 'ann');

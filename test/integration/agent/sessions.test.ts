@@ -137,7 +137,7 @@ test('a proof request is answered by the agent and troubles nobody, ordinary con
   const world = await startWorld();
   const session = await world.dialIntercepting({ onIncoming: acceptWith(echoAs('laptop')) });
   await session.request('expectProof', { nonce: NONCE, ttlMs: 60_000 });
-  const proof = { nonce: NONCE, host: '127.0.0.1', port: world.routePort, timeoutMs: 5_000 };
+  const proof = { nonce: NONCE, protocol: 'tcp', host: '127.0.0.1', port: world.routePort, timeoutMs: 5_000 } as const;
   assert.deepEqual(await session.request('prove', proof), { pod: 'web-1' });
   assert.deepEqual(session.events, [{ type: 'event', event: 'proved', nonce: NONCE, appPort: world.appPort }]);
   assert.equal(session.streams.length, 0);
@@ -171,7 +171,7 @@ test('a proof that arrives nowhere, at an app or at nothing says what happened',
   const silent = await listenTcp((socket) => socket.resume());
   const session = await world.dial();
   const proveAt = (port: number, timeoutMs: number) =>
-    refusalOf(session.request('prove', { nonce: NONCE, host: '127.0.0.1', port, timeoutMs }));
+    refusalOf(session.request('prove', { nonce: NONCE, protocol: 'tcp', host: '127.0.0.1', port, timeoutMs }));
   assert.match((await proveAt(world.routePort, 5_000)).message, /something else than an agent/);
   assert.match((await proveAt(silent.port, 50)).message, /no answer in time/);
   await silent.close();

@@ -77,9 +77,10 @@ test('parameters of the wrong shape are refused by name', async () => {
     ['expectProof', { nonce: `${NONCE}\r\n`, ttlMs: 1 }],
     ['expectProof', { nonce: NONCE, ttlMs: Number.NaN }],
     ['expectProof', { nonce: NONCE, ttlMs: -1 }],
-    ['prove', { nonce: NONCE, host: '', port: 80, timeoutMs: 1 }],
-    ['prove', { nonce: NONCE, host: 'a', port: 65536, timeoutMs: 1 }],
-    ['prove', { nonce: NONCE, host: 'a', port: 80 }],
+    ['prove', { nonce: NONCE, protocol: 'tcp', host: '', port: 80, timeoutMs: 1 }],
+    ['prove', { nonce: NONCE, protocol: 'tcp', host: 'a', port: 65536, timeoutMs: 1 }],
+    ['prove', { nonce: NONCE, protocol: 'tcp', host: 'a', port: 80 }],
+    ['prove', { nonce: NONCE, protocol: 'icmp', host: 'a', port: 80, timeoutMs: 1 }],
     ['evict', {}],
     ['files', {}],
     ['files', { exclude: [1], maxFiles: 1, maxBytes: 1, watch: false }],
@@ -120,7 +121,7 @@ test('an intercept of the wrong shape is refused', async () => {
 
 test('requests beyond the limit are answered with an error while the others wait', async () => {
   const { responses, dispatcher } = newDispatcher();
-  const params = { nonce: NONCE, host: 'a', port: 80, timeoutMs: 1 };
+  const params = { nonce: NONCE, protocol: 'tcp', host: 'a', port: 80, timeoutMs: 1 };
   for (let id = 0; id < MAX_PENDING_REQUESTS; id++)
     void dispatcher.dispatch({ type: 'request', id, method: 'prove', params });
   await dispatcher.dispatch({ type: 'request', id: 999, method: 'environment', params: {} });
