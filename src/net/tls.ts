@@ -73,12 +73,11 @@ function untilSecure(plain: TLSSocket, event: 'secure' | 'secureConnect'): Promi
       plain.destroy();
       reject(failure instanceof Error ? failure : new Error('the connection was closed in the TLS handshake'));
     };
-    plain.once('error', failed);
-    plain.once('close', failed);
+    // Half-open connections below: one who leaves says 'end' only.
+    for (const over of ['error', 'end', 'close']) plain.once(over, failed);
     plain.once(event, () => {
       clearTimeout(timer);
-      plain.off('error', failed);
-      plain.off('close', failed);
+      for (const over of ['error', 'end', 'close']) plain.off(over, failed);
       resolve();
     });
   });

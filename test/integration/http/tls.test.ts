@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
 import * as tls from 'node:tls';
@@ -142,3 +142,83 @@ test('a handshake that fails closes the caller and leaves nothing', async () => 
 test('a certificate without its key is told at once', () => {
   assert.throws(() => tlsEnding({ certificate: certificate.cert, key: 'none' }));
 });
+
+test('a caller that leaves in the middle of its handshake is let go at once', async () => {
+  const port = await filtered(1, 1);
+  const hello = await clientHello();
+  for (const leave of ['end', 'resetAndDestroy'] as const) {
+    const caller = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
+    caller.on('error', () => {});
+    caller.write(hello);
+    await once(caller, 'data'); // the server's hello
+    const leftMs = performance.now();
+    caller[leave]();
+    caller.resume();
+    await eventually(() => world.routers === 0);
+    assert.ok(performance.now() - leftMs < 1_000, `${leave}: ${performance.now() - leftMs} ms`);
+    caller.destroy();
+  }
+});
+
+for (const protocol of ['h2', 'http/1.1'] as const) {
+  test(`an app that is cut in the middle of an answer by ${protocol} cuts its caller, too`, async () => {
+    for (const cut of ['resetAndDestroy', 'destroy'] as const) {
+      const below = new Set<Socket>();
+      const server = http2.createSecureServer(
+        { ...certificate, allowHTTP1: true },
+        (_request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => {
+          response.writeHead(200, { 'content-length': '1000' });
+          response.write('some of it');
+        },
+      );
+      server.on('connection', (socket: Socket) => below.add(socket.on('error', () => {})));
+      server.on('sessionError', () => {});
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const port = await filtered((server.address() as AddressInfo).port, 1);
+      let how: string | undefined;
+      const caller = tlsCaller(port, { ALPNProtocols: [protocol] });
+      caller.on('error', (error: NodeJS.ErrnoException) => {
+        how = error.code;
+      });
+      await once(caller, 'secureConnect');
+      if (protocol === 'h2') {
+        const session = http2.connect('https://shop.test', { createConnection: () => caller });
+        session.on('error', () => {});
+        const stream = session.request({ ':path': '/' });
+        stream.on('error', () => {});
+        await once(stream, 'data');
+        for (const socket of below) socket[cut]();
+        await closed(stream);
+        assert.notEqual(stream.rstCode, http2.constants.NGHTTP2_NO_ERROR, cut);
+        session.destroy();
+      } else {
+        caller.write('GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n');
+        await once(caller, 'data');
+        caller.resume();
+        for (const socket of below) socket[cut]();
+        await closed(caller);
+        assert.equal(how, 'ECONNRESET', cut);
+      }
+      server.close();
+      await eventually(() => world.routers === 0);
+    }
+  });
+}
+
+/** The first bytes of a TLS client. */
+async function clientHello(): Promise<Buffer> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = tlsCaller((server.address() as AddressInfo).port, {});
+  const [connection] = (await once(server, 'connection')) as [Socket];
+  const [hello] = (await once(connection, 'data')) as [Buffer];
+  client.destroy();
+  connection.destroy();
+  server.close();
+  return hello;
+}
+
+async function closed(side: EventEmitter): Promise<void> {
+  await new Promise((resolve) => side.once('close', resolve));
+}
