@@ -108,3 +108,39 @@ test('a caller that breaks its handshake harms nobody', async () => {
   assert.equal(await ask(world.routePort, 'ann'), 'ann');
   await world.close();
 });
+
+test('a cut below TLS in an answer without a length reaches the caller as a reset, from app and laptop', async () => {
+  const below: Duplex[] = [];
+  const server = createServer({ cert: PEMS.certificate, key: PEMS.key, keepAlive: false }, (_request, response) => {
+    response.useChunkedEncodingByDefault = false;
+    response.setHeader('connection', 'close');
+    response.write('some of it');
+  });
+  const serve = (connection: Duplex & { resetAndDestroy?: () => unknown }): void => {
+    connection.on('error', () => {});
+    below.push(connection);
+    server.emit('connection', connection);
+  };
+  const world = await startWorld(serve);
+  const session = await world.dial({ user: 'ann', onIncoming: acceptWith(serve) });
+  await session.request('claim', claimWith(world.appPort, PEMS));
+  for (const user of ['bob', 'ann']) {
+    let how: string | undefined = 'end';
+    const caller = connectTls({ host: '127.0.0.1', port: world.routePort, rejectUnauthorized: false });
+    caller.on('error', (error: NodeJS.ErrnoException) => {
+      how = error.code;
+    });
+    caller.write(`GET / HTTP/1.1\r\nHost: web\r\nx-user: ${user}\r\n\r\n`);
+    let text = '';
+    caller.on('data', (part) => {
+      text += part;
+    });
+    await until(() => text.includes('some of it'), 'the answer has begun');
+    for (const connection of below.splice(0))
+      if ('resetAndDestroy' in connection && typeof connection.resetAndDestroy === 'function')
+        connection.resetAndDestroy();
+    await new Promise((resolve) => caller.once('close', resolve));
+    assert.equal(how, 'ECONNRESET', user);
+  }
+  await world.close();
+});
