@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { DirectRecord } from './direct/record.ts';
 
 /** What the guardian needs to restore when its session is gone without a word. */
 export interface GuardianTask {
@@ -11,6 +12,8 @@ export interface GuardianTask {
   readonly workloadName: string;
   readonly keepAgent: boolean;
   readonly socket: string;
+  /** Its socket is removed with the record. */
+  readonly direct: DirectRecord | undefined;
   /** Absolute path of --env-file; it is removed only if the session has written it. */
   readonly envFile: string | undefined;
   /** The workload's uid: one that was deleted and made anew is not ours to touch. */

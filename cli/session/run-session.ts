@@ -56,6 +56,7 @@ export async function runSession(options: StartedOptions, origin: SessionOrigin)
     workloadUid: origin.workloadUid,
     keepAgent: origin.keepAgent,
     socket: record.socket,
+    direct: record.direct,
     envFile: record.envFile,
   });
   const replaces = dead.map(({ sessionId }) => sessionId);

@@ -70,8 +70,9 @@ export async function writeSessionRecord(record: SessionRecord): Promise<void> {
   await rename(`${path}.new`, path); // readers see the old or the new record, never half of one
 }
 
+/** Removes what a session has in the folder: its record and its sockets. */
 export async function removeSessionRecord(
-  record: Pick<SessionRecord, 'sessionId' | 'socket'> & Partial<Pick<SessionRecord, 'direct'>>,
+  record: Pick<SessionRecord, 'sessionId' | 'socket' | 'direct'>,
 ): Promise<void> {
   await rm(recordPath(record.sessionId), { force: true });
   await rm(record.socket, { force: true });

@@ -144,6 +144,7 @@ test('the guardian removes the environment file as soon as its session is gone, 
         workloadUid: 'uid',
         keepAgent: false,
         socket: join(folder, 'x.sock'),
+        direct: undefined,
         envFile: path,
       },
     };

@@ -134,6 +134,7 @@ test('the guardian removes the copies as soon as its session is gone, before it 
       workloadUid: 'uid',
       keepAgent: false,
       socket: join(folder, 'x.sock'),
+      direct: undefined,
       envFile: undefined,
     };
     const message: GuardianMessage = { type: 'task', task };

@@ -65,6 +65,15 @@ test('a session’s record is its user’s alone and is read back until it is re
   assert.deepEqual(await readSessionRecords(), []);
 });
 
+test('with the record of a session go the sockets that a killed one has left', async () => {
+  const [socket, direct] = [join(folder, 'abc.sock'), join(folder, 'abc-d.sock')];
+  await Promise.all([socket, direct].map((path) => writeFile(path, '')));
+  const left = await record({ socket, direct: { socket: direct, cluster: 'c', by: 'ann@laptop', mark: false } });
+  await writeSessionRecord(left);
+  await removeSessionRecord(left);
+  for (const path of [socket, direct]) await assert.rejects(stat(path), { code: 'ENOENT' });
+});
+
 test('a record that cannot be read is left out', async () => {
   await mkdir(join(folder, 'kube-intercept', 'sessions'), { recursive: true });
   await writeFile(join(folder, 'kube-intercept', 'sessions', 'x.json'), '{"sessionId":');
