@@ -7,6 +7,7 @@ import { Agents } from './agents.ts';
 import { atMost } from './backoff.ts';
 import type { TunnelOption } from './carriers.ts';
 import type { CommandEnd } from './command.ts';
+import { untilRestored } from './earlier-session.ts';
 import type { Guardian } from './guardian.ts';
 import { otherHolders } from './hand-back.ts';
 import type { AgentHost, Brought } from './host.ts';
@@ -125,6 +126,7 @@ export class Session {
   async #start(): Promise<void> {
     const { host, traffic, leaving } = this.#options;
     const { signal } = leaving;
+    await this.#untilEarlierRestored();
     const agents = this.#createAgents(await host.bring(signal));
     this.#agents = agents;
     traffic?.attach(agents);
@@ -154,6 +156,17 @@ export class Session {
     await host.held();
     await traffic?.start(agents, signal, wait);
     this.#ready(agents);
+  }
+
+  async #untilEarlierRestored(): Promise<void> {
+    const { client, host, leaving, report } = this.#options;
+    const what = `the restore of ${workloadText(host.ref)}`;
+    const onWait = (): void => {
+      this.#waitingFor = what;
+      report({ event: 'waiting', for: what });
+    };
+    await untilRestored(host.ref, client.access.server, { signal: leaving.signal, onWait });
+    leaving.signal.throwIfAborted();
   }
 
   #ready(agents: Agents): void {

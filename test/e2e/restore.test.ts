@@ -237,6 +237,20 @@ describe.skipIf(cluster === undefined)('a session ends', () => {
     await assertNothingOn(scene.laptop);
   });
 
+  test('while the next one of the same workload starts, which waits for the restore and goes on by itself', async () => {
+    const first = await start('web');
+    await first.until('ready', START_MS);
+    first.child.kill('SIGINT');
+    await first.until('leaving');
+    const next = await start('web', { port: 3001 });
+    await next.until('ready', START_MS);
+    const waited = next.events.some((event) => event.event === 'waiting' && event.for.includes('the restore of'));
+    assert.ok(waited, `${first.transcript}\n${next.transcript}`);
+    assert.equal((await first.exited).code, 0, first.transcript);
+    assert.equal(await next.interrupt(), 0, next.transcript);
+    await assertRestored(next.transcript);
+  });
+
   test('with its terminal, restored all the same', async () => {
     const run = await start('web', { tty: true });
     // On a terminal both of its streams are one: the events come with carriage returns on stdout.
