@@ -21,25 +21,23 @@ export interface CallerRoutesOptions {
   readonly callerHost: string;
   /** Who has the port now. */
   readonly table: () => PortTable<LaptopCarrier>;
-  /** Undefined: it is replaced. */
-  readonly appWay: AppWay | undefined;
+  /** One object for all callers of the port: what the router learns of the app is kept with it. */
+  readonly app: AppAnswerer;
   readonly log: Log;
 }
 
 /** Who answers the requests of one caller, by the claims of the moment. */
 export class CallerRoutes implements HttpRoutes {
   readonly #options: CallerRoutesOptions;
-  readonly #app: AppAnswerer;
 
   constructor(options: CallerRoutesOptions) {
     this.#options = options;
-    this.#app = new AppAnswerer(options);
   }
 
-  /** Who gets what is no HTTP, and is asked what it speaks: who has the port apart from all filters. */
+  /** Who gets what is no HTTP: who has the port apart from all filters. */
   get unfiltered(): Answerer {
-    const { table } = this.#options;
-    return new Unfiltered(this.#app, () => this.#toLaptop(table().whole));
+    const { table, app } = this.#options;
+    return new Unfiltered(app, () => this.#toLaptop(table().whole));
   }
 
   decide(head: RequestHead): Decision {
@@ -61,7 +59,8 @@ export class CallerRoutes implements HttpRoutes {
 
   #withoutLaptop(claim: Claim<LaptopCarrier> | undefined): Answerer | Refusal {
     if (claim !== undefined && refuses(claim)) return { status: 503, reason: whyNoAnswer(claim) };
-    return this.#options.appWay === undefined ? { status: 503, reason: APP_IS_REPLACED } : this.#app;
+    const { app } = this.#options;
+    return app.isReplaced ? { status: 503, reason: APP_IS_REPLACED } : app;
   }
 }
 
@@ -97,21 +96,28 @@ class LaptopAnswerer implements Answerer {
   }
 }
 
-class AppAnswerer implements Answerer {
+/** The app at one of its ports. */
+export class AppAnswerer implements Answerer {
   readonly id = 'app';
   readonly fallback = undefined;
   readonly requestFields = [];
   readonly responseFields = [];
-  readonly #options: CallerRoutesOptions;
+  readonly #appPort: number;
+  readonly #appWay: AppWay | undefined;
 
-  constructor(options: CallerRoutesOptions) {
-    this.#options = options;
+  /** @param appWay undefined: it is replaced */
+  constructor(appPort: number, appWay: AppWay | undefined) {
+    this.#appPort = appPort;
+    this.#appWay = appWay;
+  }
+
+  get isReplaced(): boolean {
+    return this.#appWay === undefined;
   }
 
   async connect(signal: AbortSignal): Promise<Resettable> {
-    const { appWay, appPort } = this.#options;
-    if (appWay === undefined) throw new Error(APP_IS_REPLACED);
-    return await appWay.connect(appPort, signal);
+    if (this.#appWay === undefined) throw new Error(APP_IS_REPLACED);
+    return await this.#appWay.connect(this.#appPort, signal);
   }
 
   began(): () => void {

@@ -5,6 +5,7 @@ import { APP_IS_REPLACED, AppWay } from './app-way.ts';
 import type { Claims } from './claims.ts';
 import { Connection, type ConnectionRoute } from './connection.ts';
 import { HttpCaller } from './http-caller.ts';
+import { AppAnswerer } from './http-routes.ts';
 import { type LaptopCarrier, maxWaitMs, openStream, refuses, whyNoAnswer } from './laptop-way.ts';
 import { MAX_CONNECTIONS } from './limits.ts';
 import { activeMirrors } from './mirror.ts';
@@ -31,6 +32,7 @@ export class Router {
   readonly #callers = new Map<Caller, number>();
   readonly #options: RouterOptions;
   readonly #appWay: AppWay;
+  readonly #apps = new Map<number, AppAnswerer>();
   readonly #maxConnections: number;
   readonly #notHttp: NotHttp;
   #limitLogged = false;
@@ -80,13 +82,22 @@ export class Router {
     return this.#options.claims.table(port);
   }
 
+  /** One for each port, for all callers. */
+  #appAt(appPort: number): AppAnswerer {
+    const known = this.#apps.get(appPort);
+    if (known !== undefined) return known;
+    const app = new AppAnswerer(appPort, this.#options.app === 'replaced' ? undefined : this.#appWay);
+    this.#apps.set(appPort, app);
+    return app;
+  }
+
   #httpCaller(caller: Socket, appPort: number): HttpCaller {
-    const { proofs, log, app } = this.#options;
+    const { proofs, log } = this.#options;
     const options = {
       appPort,
       callerHost: callerHost(caller),
       table: () => this.#table(appPort),
-      appWay: app === 'replaced' ? undefined : this.#appWay,
+      app: this.#appAt(appPort),
       proofGate: proofs.gate(appPort),
       tls: this.#table(appPort).tls,
       onNotHttp: (speaks: 'tls' | 'other') => this.#notHttp.seen(this.#table(appPort), speaks),

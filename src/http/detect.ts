@@ -15,8 +15,8 @@ const NOTHING = Buffer.alloc(0);
 /** What a connection on a filtered port is read with. */
 export interface HttpOptions extends Pick<H1Options, 'signal' | 'draining' | 'log'> {
   /**
-   * The app: who speaks no HTTP goes there, and it is asked whether it speaks HTTP/2 in clear text (once a minute for each object,
-   * so give the same one for every caller).
+   * The app: who speaks no HTTP goes there. What decide() names with the same id is asked whether it speaks HTTP/2 in clear text
+   * (once a minute for each object, so name the same one for every caller).
    */
   readonly app: Answerer;
   /** Ends TLS of callers and begins it anew towards who answers (src/net/tls.ts); without it TLS goes to the app as it came. */

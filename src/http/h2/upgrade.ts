@@ -29,7 +29,7 @@ export async function upgradeToH2c(
 ): Promise<TakeOver | undefined> {
   if (!areSettings(settings) || head.method === 'CONNECT') return undefined;
   const { answerer } = routes.decide(head);
-  if (isRefusal(answerer) || answerer.id !== app.id || !(await speaksH2c(app))) return undefined;
+  if (isRefusal(answerer) || answerer.id !== app.id || !(await speaksH2c(answerer))) return undefined;
   const { names, values } = head.fields;
   const dropped = new Set([...OF_HTTP1, ...head.connection]);
   const fields: [string, string][] = names.flatMap((name, at) => (dropped.has(name) ? [] : [[name, values[at] ?? '']]));

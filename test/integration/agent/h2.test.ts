@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { test } from 'vitest';
 import { startWorld } from './support/agent-world.ts';
 import { claimOf, intercept } from './support/claims.ts';
-import { withHeader } from './support/http.ts';
+import { answeredBy, httpApp, httpProcess, seeingServer, withHeader } from './support/http.ts';
 import { acceptWith } from './support/session-double.ts';
 
 /** An HTTP/2 server in clear text on the connections it is given: answers with its name and what was sent. */
@@ -137,5 +137,21 @@ test('an HTTP/2 client that was with the app before the first filter is asked to
   const next = connect(`http://127.0.0.1:${world.routePort}`);
   assert.equal((await call(next, 'ann', '2')).by, 'ann');
   next.close();
+  await world.close();
+});
+
+test('an app is asked once a minute, not by every caller, whether it speaks HTTP/2 in clear text', async () => {
+  const world = await startWorld(httpApp(seeingServer('app')));
+  let connections = 0;
+  world.app.server.on('connection', () => {
+    connections += 1;
+  });
+  const session = await world.dial({ onIncoming: httpProcess(seeingServer('laptop')) });
+  const filter = withHeader('x-user', 'ann');
+  await session.request('claim', claimOf([intercept(world.appPort, { filter, to: 'laptop' })]));
+  const upgrade = { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAMAAABkAAQAAP__' };
+  const callers = 3;
+  for (let n = 0; n < callers; n++) assert.equal(await answeredBy(world.routePort, upgrade), 'app');
+  assert.equal(connections, callers + 1);
   await world.close();
 });
