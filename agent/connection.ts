@@ -84,8 +84,10 @@ export class Connection {
     caller.on('drain', () => this.#peer?.resume());
     caller.on('close', () => this.#onCallerClose());
     const gate = route.proofGate;
-    if (gate === undefined) this.#begin();
-    else this.#awaitProof(gate);
+    if (gate === undefined) {
+      this.#beginCopies([]);
+      this.#begin();
+    } else this.#awaitProof(gate);
   }
 
   /** Cuts both sides. */
@@ -124,14 +126,18 @@ export class Connection {
   }
 
   #begin(): void {
-    const host = callerHost(this.#caller);
-    const mirrors = this.#route.mirrors(host);
-    if (mirrors.length > 0) this.#copies = new Copies(mirrors);
-    for (const chunk of this.#kept ?? []) this.#copies.write(chunk);
-    if (this.#callerEnded) this.#copies.end();
-    const stream = this.#route.openLaptop(host);
+    const stream = this.#route.openLaptop(callerHost(this.#caller));
     if (stream === undefined) this.#answerByApp();
     else this.#answerByLaptop(stream);
+  }
+
+  /** @param first what the caller has sent so far */
+  #beginCopies(first: readonly Buffer[]): void {
+    const mirrors = this.#route.mirrors(callerHost(this.#caller));
+    if (mirrors.length === 0) return;
+    this.#copies = new Copies(mirrors);
+    for (const chunk of first) this.#copies.write(chunk);
+    if (this.#callerEnded) this.#copies.end();
   }
 
   #answerByLaptop(stream: LaptopStream): void {
@@ -274,33 +280,47 @@ export class Connection {
     this.#route.onDone(this);
   }
 
-  /** Holds the first bytes back for a moment; unless they are a proof request, the connection then begins as any other. */
+  /**
+   * Holds the first bytes back for a moment; unless they are a proof request, the connection then begins as any other. One that
+   * says nothing meanwhile begins without copies: they are made when it is certain that it is no proof that came late.
+   */
   #awaitProof(gate: ProofGate): void {
     const caller = this.#caller;
+    const first: Buffer[] = [];
+    let begun = false;
     const stop = (): void => {
-      clearTimeout(this.#timer);
+      if (!begun) clearTimeout(this.#timer);
       caller.off('data', judge);
       caller.off('end', pass);
     };
     const pass = (): void => {
       stop();
-      if (!caller.destroyed) this.#begin();
+      if (caller.destroyed) return;
+      this.#beginCopies(first);
+      if (!begun) this.#begin();
     };
-    const judge = (): void => {
-      const verdict = gate.judge(Buffer.concat(this.#kept ?? []));
+    const late = (): void => {
+      if (caller.destroyed) return;
+      begun = true;
+      this.#begin();
+    };
+    const judge = (chunk: Buffer): void => {
+      first.push(chunk);
+      const verdict = gate.judge(Buffer.concat(first));
       if (verdict === 'wait') return;
       if (verdict === 'pass') {
         pass();
         return;
       }
       stop();
+      if (begun) return; // somebody else answers it by now
       this.#kept = undefined;
       caller.end(verdict.answer);
       caller.on('finish', () => caller.setTimeout(PROOF_LINGER_MS, () => caller.destroy()));
     };
     caller.on('data', judge);
     caller.on('end', pass);
-    this.#timer = setTimeout(pass, PROOF_PEEK_MS);
+    this.#timer = setTimeout(late, PROOF_PEEK_MS);
   }
 }
 

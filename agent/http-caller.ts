@@ -7,13 +7,10 @@ import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
 import { splice } from '../src/net/splice.ts';
 import { CallerRoutes, type CallerRoutesOptions } from './http-routes.ts';
 import { activeMirrors } from './mirror.ts';
-import type { ProofGate } from './proof.ts';
 import { awaitProof } from './proof-peek.ts';
 import { reset } from './sides.ts';
 
 export interface HttpCallerOptions extends CallerRoutesOptions {
-  /** Set while a proof request is expected. */
-  readonly proofGate: ProofGate | undefined;
   readonly tls: TlsEnding | undefined;
   /** Callers speak what nobody can look into. */
   readonly onNotHttp: (speaks: 'tls' | 'other') => void;

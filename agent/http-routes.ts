@@ -14,6 +14,7 @@ import type { Claim } from './claim.ts';
 import { connectLaptop, type LaptopCarrier, refuses, whyNoAnswer } from './laptop-way.ts';
 import { activeMirrors } from './mirror.ts';
 import type { PortTable } from './port-table.ts';
+import type { ProofGate } from './proof.ts';
 import { userAtHost } from './session.ts';
 
 export interface CallerRoutesOptions {
@@ -23,6 +24,8 @@ export interface CallerRoutesOptions {
   readonly table: () => PortTable<LaptopCarrier>;
   /** One object for all callers of the port: what the router learns of the app is kept with it. */
   readonly app: AppAnswerer;
+  /** Set while a proof request is expected. */
+  readonly proofGate: ProofGate | undefined;
   readonly log: Log;
 }
 
@@ -41,9 +44,9 @@ export class CallerRoutes implements HttpRoutes {
   }
 
   decide(head: RequestHead): Decision {
-    const { table, callerHost, log } = this.#options;
+    const { table, callerHost, proofGate, log } = this.#options;
     const now = table();
-    const mirrors = activeMirrors(now.mirrors(head), callerHost, log);
+    const mirrors = proofGate?.isProof(head.path) === true ? [] : activeMirrors(now.mirrors(head), callerHost, log);
     const claim = now.taker(head);
     if (claim === undefined) return { answerer: this.#withoutLaptop(undefined), mirrors };
     const laptop = this.#toLaptop(claim);

@@ -19,6 +19,8 @@ export type ProofVerdict = 'wait' | 'pass' | { readonly answer: string };
 /** Decides what to do with the first bytes of a connection while proofs are expected. */
 export interface ProofGate {
   judge(firstBytes: Buffer): ProofVerdict;
+  /** Whether a request with this path is a proof that is expected: one that came too late to be held back. */
+  isProof(path: string): boolean;
 }
 
 interface ArmedProof {
@@ -50,7 +52,10 @@ export class ArmedProofs {
     if (this.#armed.size === 0) return undefined;
     this.#prune();
     if (this.#armed.size === 0) return undefined;
-    return { judge: (firstBytes) => this.#judge(firstBytes, appPort) };
+    return {
+      judge: (firstBytes) => this.#judge(firstBytes, appPort),
+      isProof: (path) => path.startsWith(PROOF_PATH) && this.#armed.has(path.slice(PROOF_PATH.length)),
+    };
   }
 
   /** The answer to a datagram that asks for a proof; undefined: it does not, or not for one that is expected. */

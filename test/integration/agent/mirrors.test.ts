@@ -10,6 +10,8 @@ import { answeredBy, ask, httpApp, httpProcess, type Seen, seeingServer, withHea
 import { acceptWith, refuseAll, type SessionDouble } from './support/session-double.ts';
 import { dial, echoAs, exchange, readAll, until } from './support/tcp.ts';
 
+const NONCE = '0123456789abcdef0123456789abcdef';
+
 /** What a mirror got, whole. */
 function collect(into: string[]): (stream: MuxStream) => void {
   return acceptWith((stream) => {
@@ -163,4 +165,31 @@ test('a mirror of a whole port that is read as HTTP for somebody else has every 
   await until(() => seen.length === 3, 'all copies are there');
   agent.destroy();
   await world.close();
+});
+
+test('a proof request is not copied, however late it comes; what is none is, with its first byte', async () => {
+  for (const key of [undefined, 'ann']) {
+    const world = await startWorld(httpApp(seeingServer('app')));
+    const copies: string[] = [];
+    const session = await mirroring(world, collect(copies));
+    if (key !== undefined) await mirroring(world, refuseAll, key); // the port is read as HTTP
+    await session.request('expectProof', { nonce: NONCE, ttlMs: 60_000 });
+    const late = async (parts: readonly string[]): Promise<void> => {
+      const appSockets = world.app.sockets.size;
+      const caller = await dial(world.routePort);
+      const outcome = readAll(caller);
+      await until(() => world.app.sockets.size > appSockets, 'the agent has not waited for its first byte');
+      for (const part of parts) {
+        caller.write(part);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      caller.end();
+      assert.match((await outcome).bytes.toString(), /"by":"app"/);
+    };
+    await late(['GET /.well-known', `/kube-intercept-proof/${NONCE} HTTP/1.1\r\nHost: a\r\n`, '\r\n']);
+    await late(['GET /.well-known', '/other HTTP/1.1\r\nHost: a\r\n', '\r\n']);
+    await until(() => copies.length > 0, 'the copy is there');
+    assert.deepEqual(copies, ['GET /.well-known/other HTTP/1.1\r\nHost: a\r\n\r\n (end)'], `filter ${key}`);
+    await world.close();
+  }
 });
