@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chown, readdir, writeFile } from 'node:fs/promises';
+import { chown, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { tryRun, waitFor } from '../cluster/exec.ts';
@@ -7,9 +7,12 @@ import type { TestCluster, TestNamespace } from './cluster.ts';
 import { type InterceptRun, startIntercept } from './intercept-run.ts';
 import { type Laptop, type LaptopSpawnOptions, startLaptop } from './laptop.ts';
 import type { TestKubeconfig } from './test-user.ts';
+import { filesOn, untilNoProcess } from './traces.ts';
 import { withoutServerMetadata } from './workloads.ts';
 
 const WATCHED = 'deployments,statefulsets,daemonsets,services,configmaps,secrets,replicasets';
+/** For a run that was not refused to put back what it changed. */
+const RESTORE_MS = 60_000;
 
 export interface FailOptions {
   /** Changes the developer's kubeconfig; a string is written as it is. */
@@ -85,11 +88,24 @@ export class FailingBench implements AsyncDisposable {
     const sent = this.laptop.relay.bytes().up;
     const startedAt = performance.now();
     const run = await this.start(args, options);
-    const failure = await this.failed(run, startedAt, options.timeoutMs);
-    // What sent nothing changed nothing; asking anyway would take most of the time of these tests.
-    if (this.laptop.relay.bytes().up !== sent) assert.deepEqual(await this.snapshot(), this.#before, run.transcript);
-    await this.expectNothingLeft(run);
-    return failure;
+    try {
+      const failure = await this.failed(run, startedAt, options.timeoutMs);
+      // What sent nothing changed nothing; asking anyway would take most of the time of these tests.
+      if (this.laptop.relay.bytes().up !== sent) assert.deepEqual(await this.snapshot(), this.#before, run.transcript);
+      await this.expectNothingLeft(run);
+      return failure;
+    } catch (error) {
+      await this.#startAnew();
+      throw error;
+    }
+  }
+
+  /** After a failed test, which has told what was wrong: the next one is not to be judged by what this one has left. */
+  async #startAnew(): Promise<void> {
+    await untilNoProcess(this.laptop, RESTORE_MS).catch(() => {}); // a guardian that still restores
+    const folder = join(this.laptop.home, '.local/state/kube-intercept');
+    await Promise.all((await filesOn(this.laptop)).map((file) => rm(join(folder, file), { force: true })));
+    this.#before = undefined;
   }
 
   /** Waits for the end of a run that must fail. @returns its error event */
@@ -107,12 +123,19 @@ export class FailingBench implements AsyncDisposable {
     return { code: error.code, message: error.message, hint: error.hint ?? '', ms, run };
   }
 
-  /** The exit code of a run, which is killed when it has not ended in time. */
+  /** The exit code of a run; one that has not ended in time is ended, restores what it changed, and fails the test. */
   async ended(run: InterceptRun, timeoutMs = 60_000): Promise<number | null> {
-    const timer = setTimeout(() => run.child.kill('SIGKILL'), timeoutMs);
+    let isLate = false;
+    const end = setTimeout(() => {
+      isLate = true;
+      run.child.kill('SIGINT');
+    }, timeoutMs);
+    const insist = setTimeout(() => run.child.kill('SIGKILL'), timeoutMs + RESTORE_MS);
     const { code, signal } = await run.exited;
-    clearTimeout(timer);
-    assert.equal(signal, null, `not ended after ${timeoutMs} ms:\n${run.transcript}`);
+    clearTimeout(end);
+    clearTimeout(insist);
+    assert.ok(!isLate, `not ended after ${timeoutMs} ms:\n${run.transcript}`);
+    assert.equal(signal, null, run.transcript);
     return code;
   }
 

@@ -70,6 +70,12 @@ export function refusedTargets(image: string): unknown[] {
     },
     service('headless', { ...selectingWeb, clusterIP: 'None' }),
     service('dns', { ...selectingWeb, ports: [{ name: 'dns', port: 53, protocol: 'UDP', targetPort: 8080 }] }),
+    // headless: kube-proxy needs no SCTP module of the kernel for it
+    service('sigtran', {
+      ...selectingWeb,
+      clusterIP: 'None',
+      ports: [{ name: 'm3ua', port: 2905, protocol: 'SCTP', targetPort: 2905 }],
+    }),
     service('several', {
       ...selectingWeb,
       ports: [
@@ -100,8 +106,6 @@ export function refusedTargets(image: string): unknown[] {
     service('windows'),
     sleeper(image, 'paused', { replicas: 0, more: { paused: true } }),
     service('paused'),
-    sleeper(image, 'ondelete', { kind: 'StatefulSet', replicas: 0, more: { updateStrategy: { type: 'OnDelete' } } }),
-    service('ondelete'),
     sleeper(image, 'serviceless', { replicas: 0 }),
   ];
 }
