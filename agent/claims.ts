@@ -12,6 +12,8 @@ export interface ClaimWish {
   readonly intercepts: readonly Intercept[];
   readonly replaces: readonly string[];
   readonly takeOver: boolean;
+  /** Whom `takeOver` does not end. */
+  readonly spares?: readonly string[];
   readonly holdMs: number;
 }
 
@@ -50,7 +52,8 @@ export class Claims<Carrier extends SessionCarrier> {
       for (const claim of this.#claims.get(keyOf(intercept)) ?? []) {
         const holder = claim.session;
         if (holder === session || replaced.includes(holder) || !excludes(wanted, claim)) continue;
-        if (!wish.takeOver || !mayLose(holder))
+        const isSpared = wish.spares?.includes(holder.identity.sessionId) === true;
+        if (!wish.takeOver || isSpared || !mayLose(holder))
           throw new RequestFailure('TARGET_IN_USE', inTheWay(claim), toHolder(holder), claim.intercept.filter);
         losers.add(holder);
       }

@@ -26,15 +26,17 @@ export type RequestHandlers = {
 /** Reads the params of each method. @throws RequestFailure BAD_PARAMS */
 const PARSERS: { readonly [M in ControlMethod]: (params: unknown) => Params<M> } = {
   claim: (params) => {
-    const { intercepts, replaces, takeOver, holdMs } = record(params);
+    const { intercepts, replaces, takeOver, spares = [], holdMs } = record(params);
     if (!Array.isArray(intercepts) || intercepts.length > MAX_INTERCEPTS) throw bad('intercepts');
     if (!Array.isArray(replaces) || !replaces.every(isText)) throw bad('replaces');
     if (typeof takeOver !== 'boolean') throw bad('takeOver');
+    if (!Array.isArray(spares) || !spares.every(isText)) throw bad('spares');
     if (typeof holdMs !== 'number' || !(holdMs >= 0)) throw bad('holdMs');
     return {
       intercepts: parseIntercepts(intercepts),
       replaces,
       takeOver,
+      spares,
       holdMs: Math.min(holdMs, MAX_HOLD_MS),
     };
   },

@@ -17,6 +17,7 @@ import { CarrierChoice, type TunnelOption } from './carriers.ts';
 import { RequestRefused } from './control-client.ts';
 import { whoIs } from './identity.ts';
 import { inUse } from './in-use.ts';
+import { recentUses, usedElsewhere } from './last-uses.ts';
 
 export interface AgentsOptions {
   readonly access: KubeAccess;
@@ -57,6 +58,8 @@ interface Following {
   object: KubeObject;
   /** Set while the tunnel is up and the ports are claimed on it. */
   tunnel: AgentTunnel | undefined;
+  /** The tunnel from when it is up, or that the last attempt failed; undefined: none is over yet. */
+  reached: AgentTunnel | 'not' | undefined;
   lastError: string | undefined;
   readonly abort: AbortController;
   /** The running agent container: another id is another agent, to be dialled at once. */
@@ -163,6 +166,7 @@ export class Agents {
         name,
         object,
         tunnel: undefined,
+        reached: undefined,
         lastError: undefined,
         abort: new AbortController(),
         agentId: runningAgent(object),
@@ -221,6 +225,7 @@ export class Agents {
         const lost = await tunnel.mux.closed;
         signal.removeEventListener('abort', close);
         pod.tunnel = undefined;
+        pod.reached = 'not';
         if (signal.aborted || this.#closed) break;
         pod.lastError = lost === undefined ? 'closed by the agent' : errorText(lost);
         if (isServing(pod.object))
@@ -228,6 +233,7 @@ export class Agents {
       } catch (error) {
         if (signal.aborted) break;
         pod.lastError = errorText(error);
+        pod.reached = 'not';
         this.#options.log.debug('tunnel failed', { pod: pod.name, reason: pod.lastError });
         if (error instanceof InterceptorError && isFinal(error)) this.#giveUp(error);
       }
@@ -270,8 +276,10 @@ export class Agents {
         signal,
       }),
     );
+    pod.reached = tunnel;
+    this.#changed();
     try {
-      await this.#claim(tunnel);
+      await this.#claim(tunnel, signal);
     } catch (error) {
       await tunnel.close();
       throw error;
@@ -294,21 +302,32 @@ export class Agents {
   }
 
   /** One after the other: of two sessions that start together, the one that gets the first pod gets them all. */
-  async #claim(tunnel: AgentTunnel): Promise<void> {
+  async #claim(tunnel: AgentTunnel, signal: AbortSignal): Promise<void> {
     const turn = this.#claiming.then(async () => {
       const { replaces, takeOver, holdMs } = this.#options;
       if (this.#fatal !== undefined) throw this.#fatal;
+      const uses = takeOver ? await this.#recentUses(signal) : new Map<string, number>();
+      const spares = [...uses.keys()];
       try {
-        await tunnel.control.request('claim', { intercepts: this.#claims, replaces, takeOver, holdMs });
+        await tunnel.control.request('claim', { intercepts: this.#claims, replaces, takeOver, spares, holdMs });
       } catch (error) {
         if (!(error instanceof RequestRefused) || error.refusal.code !== 'TARGET_IN_USE') throw error;
         const { holder } = error.refusal;
         if (this.#waitsFor(holder)) throw new Error(`waiting for ${whoIs(holder)} to give up`);
-        throw inUse(this.#options, error.refusal);
+        throw inUse(this.#options, holder === undefined ? error.refusal : usedElsewhere(error.refusal, holder, uses));
       }
     });
     this.#claiming = turn.catch(() => {});
     await turn;
+  }
+
+  /** An agent knows of its own pod's use only: nobody may lose a session here that is used on another pod. */
+  async #recentUses(signal: AbortSignal): Promise<Map<string, number>> {
+    const pods = (): Following[] => [...this.#pods.values()];
+    await this.#until(() => pods().every(({ object, reached }) => reached !== undefined || !isReady(object)), signal);
+    return await recentUses(
+      pods().flatMap(({ reached }) => (reached === undefined || reached === 'not' ? [] : [reached])),
+    );
   }
 
   /** Whether the holder is a session that has got some of the pods just now, and will give them up. */

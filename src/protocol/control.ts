@@ -110,6 +110,8 @@ export interface ControlMethods {
       intercepts: readonly Intercept[];
       replaces: readonly string[];
       takeOver: boolean;
+      /** Sessions that are used on other pods, as these said: `takeOver` does not end them. */
+      spares?: readonly string[];
       /** How long callers may wait while `held`. */
       holdMs: number;
     };

@@ -172,6 +172,20 @@ test('nobody who is used is taken over, however long that lasts; the idle time b
   claim(sessions, 'b', [WHOLE], true);
 });
 
+test('who is used on another pod is not taken over, gone from this one or not', () => {
+  const sessions = newSessions();
+  const a = claim(sessions, 'a', [WHOLE]);
+  vi.advanceTimersByTime(TAKE_OVER_IDLE_MS);
+  const b = join(sessions, 'b');
+  const take = (spares: readonly string[]) => () =>
+    sessions.claim(b, { ...claimOf([WHOLE], { takeOver: true }), spares });
+  assert.equal(refusal(take(['x', 'a']))?.holder?.user, 'a');
+  sessions.lost(a, a.carrier ?? assert.fail());
+  assert.equal(refusal(take(['a']))?.holder?.user, 'a');
+  take(['x'])();
+  assert.equal(takerOf(sessions, head({})), 'b');
+});
+
 test('take-over of several takes all or none', () => {
   const sessions = newSessions();
   claim(sessions, 'idle', [only(user('a'))]);

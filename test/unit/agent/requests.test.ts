@@ -66,6 +66,7 @@ test('parameters of the wrong shape are refused by name', async () => {
     ['claim', { appPorts: [80], replaces: [], takeOver: false, holdMs: 0 }],
     ['claim', { ...claimOf([80]), replaces: [1] }],
     ['claim', { ...claimOf([80]), takeOver: 'yes' }],
+    ['claim', { ...claimOf([80]), spares: [1] }],
     ['claim', { ...claimOf([80]), holdMs: -1 }],
     ['claim', claimOf(Array(1000).fill(80))],
     ['claim', claimOf([80, 80])],
