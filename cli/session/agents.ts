@@ -197,7 +197,14 @@ export class Agents {
   async setRoute({ appPort, protocol }: AppPort, to: RouteTo): Promise<void> {
     for (const [index, claimed] of this.#options.intercepts.entries())
       if (claimed.appPort === appPort && claimed.protocol === protocol) this.#routes[index] = to;
-    await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.control.request('route', { appPort, protocol, to })));
+    const told = this.tunnels.map(async (tunnel) => {
+      try {
+        await tunnel.control.request('route', { appPort, protocol, to });
+      } catch {
+        await tunnel.close(); // what it knows is uncertain: dialled again, it claims with the route of then
+      }
+    });
+    await Promise.all(told);
   }
 
   async release(): Promise<void> {

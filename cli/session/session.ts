@@ -155,6 +155,8 @@ export class Session {
     if (traffic?.isWorker === true) await this.#warnOfOthers();
     await host.held();
     await traffic?.start(agents, signal, wait);
+    // A tunnel that was lost meanwhile leaves a pod whose callers get the app.
+    if (traffic !== undefined && agents.uncovered !== undefined) await this.#untilCovered(agents);
     this.#ready(agents);
   }
 
