@@ -23,10 +23,12 @@ describe.skipIf(cluster === undefined)('who comes second on a port', () => {
   let before: unknown[];
   let lastUsedAtMs = 0;
   const runs: InterceptRun[] = [];
+  let first: InterceptRun;
+  let nextPort = 3000;
 
   /** The process tells who it is. */
   async function start(laptop: Laptop, who: string, target: string, ...options: string[]): Promise<InterceptRun> {
-    const port = String(3000 + runs.length);
+    const port = String(nextPort++);
     const env = ['--env', `WHO=${who}`, '--env', `PORT=${port}`, '--env', 'DRAIN_MS=0'];
     const args = [target, '--port', port, ...options, ...env, '--', 'node', '-e', APP_CODE];
     const run = await startIntercept(laptop, args, { namespace: scene.namespace });
@@ -75,7 +77,7 @@ describe.skipIf(cluster === undefined)('who comes second on a port', () => {
     [scene, colleague] = await Promise.all([Scene.open(cluster, 'second'), startLaptop(cluster, { user: 'games' })]);
     await scene.deploy({ name: 'web', replicas: 2 }, { name: 'api', replicas: 1 });
     before = await scene.snapshot(...OBJECTS);
-    await Promise.all([
+    [first] = await Promise.all([
       ready(scene.laptop, 'first', 'web', '--header', 'x-user: a'),
       ready(scene.laptop, 'whole', 'api'),
     ]);
@@ -132,11 +134,9 @@ describe.skipIf(cluster === undefined)('who comes second on a port', () => {
     assert.match((await refused(late, scene.laptop)).hint, /--take-over/);
 
     await ready(colleague, 'second', 'web', '--header', 'x-user: a', '--take-over');
-    const [holder] = runs;
-    assert.ok(holder !== undefined);
-    const leaving = await holder.until('leaving', LATE_MS);
+    const leaving = await first.until('leaving', LATE_MS);
     assert.match(leaving.reason, /^games@\S+ took over/);
-    assert.equal((await holder.exited).code, 0, holder.transcript);
+    assert.equal((await first.exited).code, 0, first.transcript);
     assert.deepEqual(await answeredBy('http://web/', { 'x-user': 'a' }), ['second']);
   });
 
