@@ -9,27 +9,40 @@ const POLL_MS = 500;
 const KUBELET_SLACK_MS = 60_000;
 const DEFAULT_GRACE_SECONDS = 30;
 
+/** Pods in which the app may still run. */
+export interface EndingApps {
+  readonly pods: readonly string[];
+  /** How long an app that is told to end may go on. */
+  readonly graceSeconds: number;
+}
+
+/** `the app's pods to end: web-1, web-2 (grace period 30 s)`, for people. Pure. */
+export function endingAppsText({ pods, graceSeconds }: EndingApps): string {
+  return `the app's pods to end: ${pods.join(', ')} (grace period ${graceSeconds} s)`;
+}
+
 /**
  * Resolves once no app of the workload runs any more, those included that have been told to end and finish their work: whose place
  * a process takes must not do what it does at the same time (mode replace; call it when the rollout is complete).
- * @param onWait the pods that are waited for
+ * @param onWait whenever it is known anew who is waited for, at once when there is anybody
  * @throws InterceptorError ROLLOUT_FAILED when one does not end, CLUSTER_*; the signal's reason
  */
 export async function untilAppsEnded(
   client: KubeClient,
   { metadata, spec }: Workload,
-  { signal, onWait }: { readonly signal: AbortSignal; readonly onWait?: (pods: readonly string[]) => void },
+  { signal, onWait }: { readonly signal: AbortSignal; readonly onWait?: (apps: EndingApps) => void },
 ): Promise<void> {
   const path = resourcePath({ apiVersion: 'v1', resource: 'pods', namespace: metadata.namespace ?? '' });
   const labelSelector = labelSelectorText(spec.selector);
-  const { terminationGracePeriodSeconds: grace = DEFAULT_GRACE_SECONDS } = spec.template.spec;
-  const deadline = Date.now() + Number(grace) * 1000 + KUBELET_SLACK_MS;
+  const { terminationGracePeriodSeconds = DEFAULT_GRACE_SECONDS } = spec.template.spec;
+  const graceSeconds = Number(terminationGracePeriodSeconds);
+  const deadline = Date.now() + graceSeconds * 1000 + KUBELET_SLACK_MS;
   let told = '';
   for (;;) {
     const { items } = await client.list<Pod>(path, { labelSelector, signal });
     const names = items.filter(runsApp).map((pod) => pod.metadata.name);
     if (names.length === 0) return;
-    if (names.join() !== told) onWait?.(names);
+    if (names.join() !== told) onWait?.({ pods: names, graceSeconds });
     told = names.join();
     if (Date.now() > deadline)
       throw new InterceptorError('ROLLOUT_FAILED', `${names.join(', ')} with the app does not end`, {

@@ -2,7 +2,7 @@ import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { SessionIdentity } from '../../src/protocol/control.ts';
 import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
-import { untilAppsEnded } from '../kube/apps-end.ts';
+import { endingAppsText, untilAppsEnded } from '../kube/apps-end.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { withdrawExtension } from '../kube/extension.ts';
 import { newInstallId } from '../kube/names.ts';
@@ -68,11 +68,17 @@ export class WorkloadHost implements AgentHost {
       },
     });
     const { workload, record } = this.#present;
-    if (record.mode.kind === 'replace')
-      await untilAppsEnded(client, workload, {
-        signal,
-        onWait: (pods) => onWait(`the app to end in ${pods.join(', ')}`),
-      });
+    if (record.mode.kind !== 'replace') return;
+    let told = false;
+    await untilAppsEnded(client, workload, {
+      signal,
+      onWait: (apps) => {
+        const what = endingAppsText(apps);
+        onWait(what);
+        if (!told) report({ event: 'waiting', for: what, seconds: apps.graceSeconds });
+        told = true; // that fewer are left is for the status
+      },
+    });
   }
 
   async follow(signal: AbortSignal, handlers: HostHandlers): Promise<void> {

@@ -60,7 +60,12 @@ export type SessionEvent =
       /** What holds it up, in the cluster's own words. */
       readonly waitingFor?: string;
     }
-  | { readonly event: 'waiting'; readonly for: string }
+  | {
+      readonly event: 'waiting';
+      readonly for: string;
+      /** About how long at most, where that is known and may be long. */
+      readonly seconds?: number;
+    }
   | {
       readonly event: 'connected';
       readonly pod: string;
@@ -87,7 +92,8 @@ export type SessionEvent =
   | { readonly event: 'listening'; readonly address: string }
   /** It did, and does not: callers wait up to `seconds` for it. */
   | { readonly event: 'held'; readonly address: string; readonly seconds: number }
-  | { readonly event: 'not-listening'; readonly address: string }
+  /** `answers`: who does until it listens (again). */
+  | { readonly event: 'not-listening'; readonly address: string; readonly answers: 'app' | 'nobody' }
   | { readonly event: 'proved'; readonly servicePort: number; readonly from: number; readonly pod: string }
   | ({
       readonly event: 'ready';

@@ -44,7 +44,7 @@ export function createReporter(options: ReporterOptions): Report {
     if (event.event === 'leaving') seen.leaving = true;
     if (event.event === 'found') {
       seen.takesTraffic = event.ports.length > 0;
-      if (event.mode === 'replace' || event.fallback === 'refuse') seen.withoutProcess = 'nobody answers';
+      seen.mirrors = event.mirror === true;
     }
     if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
@@ -96,8 +96,8 @@ interface Seen {
   /** A way into the cluster's network is open. */
   readonly inside: boolean;
   readonly leaving: boolean;
-  /** Who answers while the process is down. */
-  readonly withoutProcess: string;
+  /** Copies only: the app always answers. */
+  readonly mirrors: boolean;
   readonly background: Background | undefined;
 }
 
@@ -106,7 +106,7 @@ const NOTHING_SEEN: Seen = {
   takesTraffic: true,
   inside: false,
   leaving: false,
-  withoutProcess: 'the app answers',
+  mirrors: false,
   background: undefined,
 };
 
@@ -149,8 +149,9 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return wait(event.waitingFor === undefined ? far : `${far}: ${event.waitingFor}`);
     }
     case 'waiting':
-      // Whoever leaves would wait in front of an empty line, or of one that a command has written over.
-      return { ...wait(`waiting for ${event.for}`), passing: !seen.leaving };
+      // Whoever leaves would wait in front of an empty line, or of one that a command has written over. What is said to take
+      // long must not look like a hang, nor be dropped because the command reports something meanwhile.
+      return { ...wait(`waiting for ${event.for}`), passing: !seen.leaving && event.seconds === undefined };
     case 'connected': {
       const far = `${event.connected}/${event.wanted}`;
       if (seen.ready) return tick(`connected to pod/${event.pod}: ${far} (${event.carrier})`);
@@ -172,10 +173,13 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return tick(`process listens on ${event.address}`);
     case 'held':
       return note(`nothing listens on ${event.address}: callers wait up to ${event.seconds} s`);
-    case 'not-listening':
+    case 'not-listening': {
+      const { address, answers } = event;
+      const meanwhile = seen.mirrors ? 'copies are dropped' : answers === 'app' ? 'the app answers' : 'nobody answers';
       if (seen.background !== undefined)
-        return tick(inBackground(seen.background, `: the app answers until something listens on ${event.address}`));
-      return note(`nothing listens on ${event.address}: ${seen.withoutProcess} until something does`);
+        return tick(inBackground(seen.background, `: ${meanwhile} until something listens on ${address}`));
+      return note(`nothing listens on ${address}: ${meanwhile} until something does`);
+    }
     case 'proved':
       return tick(`proved: port ${event.servicePort} through the Service, from ${plural(event.from, 'pod')}`);
     case 'ready':

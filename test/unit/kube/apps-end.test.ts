@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
-import { runsApp } from '../../../cli/kube/apps-end.ts';
+import { endingAppsText, runsApp } from '../../../cli/kube/apps-end.ts';
 import { AGENT_CONTAINER } from '../../../cli/kube/names.ts';
 import { rawContainer, rawPod } from './raw-objects.ts';
 
@@ -20,4 +20,9 @@ test('an app runs until its containers have ended, also in a pod that is told to
 test('a pod with the agent has no app that could run', () => {
   const spec = { containers: [rawContainer({ name: AGENT_CONTAINER }), rawContainer({ name: 'side' })] };
   assert.equal(runsApp(rawPod({ spec })), false);
+});
+
+test('who is waited for is said with the pods and how long they may take', () => {
+  const text = "the app's pods to end: web-1, web-2 (grace period 45 s)";
+  assert.equal(endingAppsText({ pods: ['web-1', 'web-2'], graceSeconds: 45 }), text);
 });

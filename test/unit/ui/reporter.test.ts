@@ -124,6 +124,18 @@ test('once the command runs only whole lines are written, and what passes only w
   assert.equal(text(), `${before}${pulling}✓ process listens on 127.0.0.1:3000\n`);
 });
 
+test('a wait that may be long is told at once in a line of its own, also beside the output of a command', () => {
+  const { report, text } = collect('terminal');
+  report({ event: 'command-started', pid: 7 });
+  report({ event: 'waiting', for: "the app's pods to end: web-1 (grace period 30 s)", seconds: 30 });
+  report({ event: 'listening', address: '127.0.0.1:3000' });
+  assert.equal(
+    text(),
+    "✓ command started (pid 7)\n… waiting for the app's pods to end: web-1 (grace period 30 s)\n" +
+      '✓ process listens on 127.0.0.1:3000\n',
+  );
+});
+
 test('why a session ends stays to be read, unless it was Ctrl-C', () => {
   const { report, text } = collect('terminal');
   report({ event: 'leaving', reason: 'the command exited with code 7' });
