@@ -134,7 +134,7 @@ export class ProcessPort {
    */
   async follow(signal: AbortSignal, options: { expected: boolean; onFirst: () => void }): Promise<void> {
     let { expected } = options;
-    const { routeAtFirst, fallback } = this.#options;
+    const { routeAtFirst, fallback, mirror } = this.#options;
     let withoutProcess: RouteTo = routeAtFirst;
     while (!signal.aborted) {
       if ((await this.isListening()) && !signal.aborted) {
@@ -151,7 +151,10 @@ export class ProcessPort {
       this.#awaySinceMs = undefined;
       await this.#route(withoutProcess);
       if (expected) this.#options.report({ event: 'waiting', for: `the command to listen on ${this.address}` });
-      else this.#options.report({ event: 'not-listening', address: this.address });
+      else {
+        const answers = withoutProcess === 'app' || mirror ? 'app' : 'nobody';
+        this.#options.report({ event: 'not-listening', address: this.address, answers });
+      }
       expected = false;
       while (!signal.aborted && !(await this.isListening())) await pause(LISTENING_POLL_MS, signal);
     }

@@ -175,7 +175,7 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return note(`nothing listens on ${event.address}: callers wait up to ${event.seconds} s`);
     case 'not-listening': {
       const { address, answers } = event;
-      const meanwhile = seen.mirrors ? 'copies are dropped' : answers === 'app' ? 'the app answers' : 'nobody answers';
+      const meanwhile = seen.mirrors ? 'no copies come' : answers === 'app' ? 'the app answers' : 'nobody answers';
       if (seen.background !== undefined)
         return tick(inBackground(seen.background, `: ${meanwhile} until something listens on ${address}`));
       return note(`nothing listens on ${address}: ${meanwhile} until something does`);

@@ -106,6 +106,7 @@ test('a process that stays away is given up: the app answers, or with --no-fallb
     ['refuse', 'laptop'],
   ] as const) {
     const port = await follow({ holdMs: HOLD_MS, fallback });
+    await until(() => port.events.length > 0, 'nothing listens yet');
     const server = await listen(port.localPort);
     await until(() => port.routes.includes('laptop'), 'the process was found');
     server.close();
@@ -115,6 +116,8 @@ test('a process that stays away is given up: the app answers, or with --no-fallb
     assert.ok(Date.now() - heldAt > HOLD_MS / 2);
     await until(() => port.events.at(-1)?.event === 'not-listening', 'it is told');
     assert.equal(port.events.at(-2)?.event, 'held');
+    const answered = port.events.flatMap((event) => (event.event === 'not-listening' ? [event.answers] : []));
+    assert.deepEqual(answered, ['app', fallback === 'app' ? 'app' : 'nobody']); // at first the app in any case
     await end?.();
   }
 });
@@ -122,6 +125,10 @@ test('a process that stays away is given up: the app answers, or with --no-fallb
 test('in the place of the app callers wait from the beginning; of a mirror nobody waits', async () => {
   const replaced = await follow({ routeAtFirst: 'held', fallback: 'refuse' });
   await untilRoutes(replaced, ['held']);
+  await until(() => replaced.events.length > 0, 'it is told');
+  assert.deepEqual(replaced.events, [
+    { event: 'not-listening', address: `127.0.0.1:${replaced.localPort}`, answers: 'nobody' },
+  ]);
   await end?.();
   const mirror = await follow({ mirror: true });
   await untilRoutes(mirror, ['app']);

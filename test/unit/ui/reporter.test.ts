@@ -155,7 +155,7 @@ test('the ready line says how to end the session: here, or in the background', (
   there.report(READY);
   assert.match(there.text(), /\(in the background \(pid 41\); intercept leave deploy\/web ends it\)\n$/);
   const waits = collect('plain', { background: { pid: 41, target: 'web' } });
-  waits.report({ event: 'not-listening', address: '127.0.0.1:3000' });
+  waits.report({ event: 'not-listening', address: '127.0.0.1:3000', answers: 'app' });
   assert.equal(
     waits.text(),
     '✓ in the background (pid 41): the app answers until something listens on 127.0.0.1:3000; intercept leave web ends it\n',
@@ -171,6 +171,30 @@ test('a process that is away is told at once, and for how long callers wait', ()
     text(),
     '✓ command started (pid 7)\n! nothing listens on 127.0.0.1:3000: callers wait up to 10 s\n✓ process listens on 127.0.0.1:3000\n',
   );
+});
+
+test('who answers while nothing listens is said as it is at that time', () => {
+  const address = '127.0.0.1:3000';
+  const { report, text } = collect('plain');
+  const found = {
+    event: 'found',
+    namespace: 'shop',
+    workload: 'deployment/web',
+    service: 'web',
+    ports: PORTS,
+    pods: 1,
+  } as const;
+  report({ ...found, fallback: 'refuse' });
+  report({ event: 'not-listening', address, answers: 'app' });
+  report({ event: 'not-listening', address, answers: 'nobody' });
+  assert.deepEqual(text().trimEnd().split('\n').slice(1), [
+    '! nothing listens on 127.0.0.1:3000: the app answers until something does',
+    '! nothing listens on 127.0.0.1:3000: nobody answers until something does',
+  ]);
+  const copies = collect('plain');
+  copies.report({ ...found, mirror: true });
+  copies.report({ event: 'not-listening', address, answers: 'app' });
+  assert.match(copies.text(), /nothing listens on 127\.0\.0\.1:3000: no copies come until something does\n$/);
 });
 
 test('a pod that is connected once the session is ready is named', () => {
