@@ -1,11 +1,12 @@
 import type { Filter } from '../../src/http/filter.ts';
 import type { AgentStatus, Holder, InterceptStatus } from '../../src/protocol/control.ts';
-import type { InstallRecord } from '../kube/record.ts';
+import type { InstallRecord, ServicePortRef } from '../kube/record.ts';
 import { whoIs } from '../session/identity.ts';
 
 /** What one session has of one port of the app, as all agents together tell it. */
 export interface ListedIntercept {
-  /** Of the Services that lead to it. */
+  /** The Services that lead to it, and their ports; none where it is taken without a Service. */
+  readonly services: readonly string[];
   readonly ports: readonly number[];
   readonly appPort: number;
   readonly protocol: 'tcp' | 'udp';
@@ -37,10 +38,10 @@ export function interceptsOf(
       if (holder === undefined) continue;
       const { sessionId, appPort, protocol } = intercept;
       const key = `${sessionId} ${appPort}/${protocol}`;
-      const ports = routes
+      const leading = routes
         .filter((route) => route.appPort === appPort && route.protocol === protocol)
-        .flatMap(({ servicePorts }) => servicePorts.map(({ port }) => port));
-      const listed = listedIntercept([...new Set(ports)], intercept, holder, nowMs);
+        .flatMap(({ servicePorts }) => servicePorts);
+      const listed = listedIntercept(leading, intercept, holder, nowMs);
       const known = found.get(key);
       found.set(key, known === undefined ? listed : together(known, listed));
     }
@@ -48,7 +49,7 @@ export function interceptsOf(
 }
 
 function listedIntercept(
-  ports: readonly number[],
+  leading: readonly ServicePortRef[],
   { appPort, protocol, filter, mirror, to, taken, open, dropped }: InterceptStatus,
   holder: Holder,
   nowMs: number,
@@ -58,7 +59,8 @@ function listedIntercept(
   const aheadMs = connected ? lastSeenMs - nowMs : 0;
   const time = (ms: number): string => new Date(ms - aheadMs).toISOString();
   return {
-    ports,
+    services: [...new Set(leading.map(({ service }) => service))],
+    ports: [...new Set(leading.map(({ port }) => port))],
     appPort,
     protocol,
     holder: whoIs(holder),

@@ -75,12 +75,23 @@ function formatRows(rows: readonly Row[], withNamespace: boolean): string {
 /** One line for each intercept; one for a workload that has none. */
 export function linesOf(row: Row): string[][] {
   const { workload, services, state, intercepts, holders, mode } = row;
-  const start = [workload, services.join(',') || '-'];
   const place = mode === 'replace' && holders.length > 0 ? 'the place of the app' : '-';
   if (intercepts.length === 0)
-    return [[...start, '-', state, place, [...new Set(holders)].join(',') || '-', age(row.since), '-']];
+    return [
+      [
+        workload,
+        services.join(',') || '-',
+        '-',
+        state,
+        place,
+        [...new Set(holders)].join(',') || '-',
+        age(row.since),
+        '-',
+      ],
+    ];
   return intercepts.map((intercept) => [
-    ...start,
+    workload,
+    intercept.services.join(',') || '-',
     `${intercept.ports.join(',') || intercept.appPort}${intercept.protocol === 'udp' ? '/udp' : ''}`,
     intercept.connected ? state : 'laptop gone',
     takes(intercept, mode),

@@ -66,6 +66,7 @@ test('each intercept is told once with what all pods have counted, by the clock 
   );
   assert.deepEqual(others, []);
   assert.deepEqual(intercept, {
+    services: ['web'],
     ports: [80],
     appPort: 8080,
     protocol: 'tcp',
@@ -82,9 +83,16 @@ test('each intercept is told once with what all pods have counted, by the clock 
   });
 });
 
-test('a port that several Services lead to is told with the ports of all, and nothing of sessions that are gone', () => {
+test('a port that several Services lead to is told with all of them and their ports, and nothing of sessions that are gone', () => {
   const pod = status('web-1', [{ appPort: 8081 }]);
-  assert.deepEqual(interceptsOf({ routes: ROUTES }, [pod])[0]?.ports, [81, 82]);
+  const [intercept] = interceptsOf({ routes: ROUTES }, [pod]);
+  assert.deepEqual(
+    [intercept?.services, intercept?.ports],
+    [
+      ['web', 'admin'],
+      [81, 82],
+    ],
+  );
   assert.deepEqual(interceptsOf({ routes: ROUTES }, [{ ...pod, sessions: [] }]), []);
 });
 
@@ -110,8 +118,8 @@ test('the table has a line for each intercept that says what it takes, and one f
     [workload, service, port, state, takes, holder, used].join(' | '),
   );
   assert.deepEqual(shown, [
-    'deployment/web | web,admin | 80 | intercepted | --personal ann | ann@box | -',
-    'deployment/web | web,admin | 80 | intercepted | copies of everything | bob@box | -',
+    'deployment/web | web | 80 | intercepted | --personal ann | ann@box | -',
+    'deployment/web | web | 80 | intercepted | copies of everything | bob@box | -',
     'deployment/web | web,admin | 81,82 | intercepted | everything | eve@box | now',
   ]);
   assert.deepEqual(linesOf({ ...row, intercepts: [], holders: ['ann@box', 'ann@box'], state: 'in use' }), [
