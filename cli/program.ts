@@ -97,7 +97,10 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
     .option('--no-fallback', 'answer 503 while the process is down, instead of leaving requests to the app')
     .option('--mark', 'mark responses of the process with x-intercept-by')
     .option('--tls-from <secret>', 'end TLS of callers to read their requests; a Secret, or a /folder in the pod')
-    .option('--no-direct', 'call your other intercepts through the cluster, not directly')
+    .option(
+      '--no-direct',
+      'call your other intercepts through the cluster, not directly (run, shell and connect: always directly)',
+    )
     .option('--to <host[:port]>', 'send to another address than 127.0.0.1')
     .option('--http', 'speak HTTP to the process: log each request, hold requests while it restarts')
     .option('--detach', 'go to the background once ready (without a command)')

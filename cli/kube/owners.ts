@@ -57,12 +57,12 @@ export async function findOwners(
 /**
  * The one owner, when it can be given an agent.
  * @param whose what the pods are of, for messages: `service "web"`
- * @throws InterceptorError TARGET_NOT_READY (none), TARGET_UNSUPPORTED
+ * @throws InterceptorError TARGET_NOT_FOUND (none), TARGET_UNSUPPORTED
  */
 export function onlyOwner(whose: string, owners: readonly Owner[]): Owner & { readonly kind: WorkloadKind } {
   const [first, ...others] = owners;
   if (first === undefined)
-    throw new InterceptorError('TARGET_NOT_READY', `no workload has pods for ${whose}`, {
+    throw new InterceptorError('TARGET_NOT_FOUND', `no workload has pods for ${whose}: its selector matches nothing`, {
       hint: 'check the selector of the Service against the labels of the pods',
     });
   if (others.length > 0)
@@ -109,7 +109,7 @@ export async function refusePod(
   throw new InterceptorError('TARGET_UNSUPPORTED', `pod/${name} cannot be given a container once it is there`, {
     hint:
       owner === undefined || !isWorkloadKind(owner.kind)
-        ? 'make it from a Deployment, and intercept that'
+        ? 'make it from a Deployment, and intercept that; to run a program beside it: intercept run -- <command>'
         : `it belongs to ${workloadText(owner)}: intercept that`,
   });
 }

@@ -52,6 +52,6 @@ export function chooseService(
   if (withAddress !== undefined && others.length === 0) return withAddress;
   const sameName = services.find(({ metadata }) => workload.endsWith(`/${metadata.name}`));
   throw new InterceptorError('USAGE_BAD_OPTION', `several Services select the pods of ${workload}: ${names}`, {
-    hint: `say which one: --service ${(sameName ?? services[0])?.metadata.name ?? ''}`,
+    hint: `say which: --service ${(sameName ?? services[0])?.metadata.name ?? ''} (repeated for the callers of several)`,
   });
 }

@@ -205,8 +205,8 @@ cases([
   {
     name: 'a Service that selects no pods and no workload says so',
     args: ['nobody'],
-    code: 'TARGET_NOT_READY',
-    message: /no workload has pods for service "nobody"/,
+    code: 'TARGET_NOT_FOUND',
+    message: /no workload has pods for service "nobody": its selector matches nothing/,
     hint: /selector/,
   },
   {

@@ -19,7 +19,7 @@ const MEANING: Record<keyof typeof ERRORS, string> = {
   CLUSTER_FORBIDDEN: 'a right is missing; the message names verb and resource',
   CLUSTER_REFUSED: 'the API server refused a change (admission, quota, validation); its own words',
   CLUSTER_CONFLICT: 'somebody else changed the object at the same time, several times',
-  TARGET_NOT_FOUND: 'no such Service or workload',
+  TARGET_NOT_FOUND: 'no such Service or workload, or no workload behind the Service',
   TARGET_UNSUPPORTED: 'this Service or workload cannot be intercepted; the message says why',
   TARGET_NOT_READY: 'no ready pod; with the pods’ own reason',
   TARGET_IN_USE:

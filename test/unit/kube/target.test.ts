@@ -75,7 +75,7 @@ describe('of the Services of a workload', () => {
     assert.throws(() => chooseService('deploy/web', both, undefined), {
       code: 'USAGE_BAD_OPTION',
       message: /a, b/,
-      hint: /--service a/,
+      hint: /--service a \(repeated for the callers of several\)/,
     });
     assert.equal(chooseService('deploy/web', both, 'b')?.metadata.name, 'b');
     assert.throws(() => chooseService('deploy/web', both, 'c'), { code: 'USAGE_BAD_OPTION', hint: /a, b/ });
