@@ -11,6 +11,7 @@ import { removeLeftFiles } from './files/folder.ts';
 import { handBack, otherHolders, readWorkload } from './hand-back.ts';
 import type { HostRef } from './host.ts';
 import { removeLeftPods } from './recover-pods.ts';
+import { mayBeRestoring } from './restore-under-way.ts';
 import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } from './state-files.ts';
 
 /** An agent that no session has used for this long is left behind: longer than a session takes to dial again. */
@@ -34,7 +35,8 @@ export async function removeLeftEnvFiles(): Promise<void> {
 
 /**
  * Restores what sessions that are gone left in the namespace: this laptop's own at once, anybody's after
- * ABANDONED_AFTER_MS without a session. Failures are logged: the user asked for something else.
+ * ABANDONED_AFTER_MS without a session, and a restore that has begun once it has stopped. Failures are logged: the user
+ * asked for something else.
  * @param except the workload that is about to be intercepted (its agent is used again)
  */
 export async function recoverAbandoned(
@@ -64,7 +66,9 @@ export async function recoverAbandoned(
         log,
         ...(signal === undefined ? {} : { signal }),
       });
-      report({ event: 'recovered', workload: workloadText(install.ref), namespace });
+      const unfinished = install.install.state === 'restoring';
+      const recovered = { event: 'recovered', workload: workloadText(install.ref), namespace } as const;
+      report(unfinished ? { ...recovered, unfinished } : recovered);
       restored++;
     }
     const deadPods = own.flatMap(({ workloadKind, workloadName }) => (workloadKind === 'Pod' ? [workloadName] : []));
@@ -91,11 +95,14 @@ async function isAbandoned(
   context: { identity: SessionIdentity; log: Log },
 ): Promise<boolean> {
   const { install } = found;
-  if (install.state === 'restoring') return true;
+  const ours = own.some((record) => record.workloadName === found.ref.name && record.workloadKind === found.ref.kind);
+  if (install.state === 'restoring' && ours) return true;
   if (install.state === 'none') return found.retargetedService !== undefined;
-  if (install.state !== 'installed' || install.record.keepAgent) return false;
+  if (install.state === 'unreadable') return false;
+  if (install.state === 'installed' && install.record.keepAgent) return false;
   const workload = await readWorkload(client, found.ref);
   if (workload === undefined) return found.retargetedService !== undefined;
+  if (install.state === 'restoring') return !mayBeRestoring(workload, Date.now());
   const statuses = await askAgents(
     client,
     workload,
@@ -105,7 +112,6 @@ async function isAbandoned(
     context.log,
   );
   if (otherHolders(statuses, ownSessions).length > 0) return false;
-  const ours = own.some((record) => record.workloadName === found.ref.name && record.workloadKind === found.ref.kind);
   return ours || idleLongEnough(statuses, Date.parse(install.record.createdAt));
 }
 

@@ -43,7 +43,13 @@ export type SessionEvent =
   | { readonly event: 'warning'; readonly message: string }
   /** --dry-run: what would be changed. */
   | { readonly event: 'plan'; readonly diff: string }
-  | { readonly event: 'recovered'; readonly workload: string; readonly namespace: string }
+  | {
+      readonly event: 'recovered';
+      readonly workload: string;
+      readonly namespace: string;
+      /** Somebody had begun to restore it. */
+      readonly unfinished?: true;
+    }
   | { readonly event: 'patched'; readonly workload: string; readonly agentImage: string }
   | { readonly event: 'agent-present'; readonly workload: string }
   /** A pod of the session's own. */

@@ -135,7 +135,11 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
     case 'warning':
       return note(event.message);
     case 'recovered':
-      return tick(`restored ${event.workload}, left behind by a session that is gone`);
+      return tick(
+        event.unfinished === true
+          ? `restored ${event.workload}, which somebody had begun to restore`
+          : `restored ${event.workload}, left behind by a session that is gone`,
+      );
     case 'patched':
       return tick(`patched ${event.workload}: agent added (${event.agentImage})`);
     case 'agent-present':

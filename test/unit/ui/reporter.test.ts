@@ -173,6 +173,12 @@ test('a process that is away is told at once, and for how long callers wait', ()
   );
 });
 
+test('of a restore that had begun nobody is said to be gone', () => {
+  const { report, text } = collect('plain');
+  report({ event: 'recovered', workload: 'deployment/web', namespace: 'shop', unfinished: true });
+  assert.equal(text(), '✓ restored deployment/web, which somebody had begun to restore\n');
+});
+
 test('who answers while nothing listens is said as it is at that time', () => {
   const address = '127.0.0.1:3000';
   const { report, text } = collect('plain');
