@@ -1,6 +1,7 @@
 import { InterceptorError } from '../../src/errors.ts';
 import type { Condition, Filter, TextMatch } from '../../src/http/filter.ts';
 import { parseFilter } from '../../src/http/filters/parse.ts';
+import { compileRegex } from '../../src/http/filters/regex.ts';
 
 /** Options that say which requests are taken, as commander gives them. */
 export interface FilterOptions {
@@ -42,11 +43,16 @@ function parseHeader(text: string): Condition {
   const hint = "for example --header 'x-user: dev-1', --header 'x-user: ~^dev-', or --header x-user for any value";
   const colon = text.indexOf(':', text.startsWith(':') ? 1 : 0);
   const name = (colon < 0 ? text : text.slice(0, colon)).trim();
+  if (name.startsWith('~'))
+    throw bad(
+      `--header "${text}" has no name: ~ begins a pattern for a value`,
+      "for example --header 'x-user: ~^dev-'",
+    );
   if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name)) throw bad(`--header "${text}" is not "name: value"`, hint);
   if (colon < 0) return { on: 'header', name, match: { kind: 'present' } };
   const value = text.slice(colon + 1).trim();
   if (value === '') throw bad(`--header "${text}" has no value`, hint);
-  return { on: 'header', name, match: exactOrRegex('--header', value) };
+  return { on: 'header', name, match: exactOrRegex('--header', value, `${name}: `) };
 }
 
 /** `/api`, `=/api`, `~^/v[12]/`. */
@@ -57,7 +63,7 @@ function parsePath(text: string): Condition {
   if (!path.startsWith('/'))
     throw bad(
       `--path "${text}" does not begin with /`,
-      'for example --path /api, --path =/api/users, or --path ~^/v[12]/',
+      "for example --path /api, --path =/api/users, or --path '~^/v[12]/'",
     );
   if (path.includes('?'))
     throw bad(`--path "${text}" has a query`, '--query name=value is for what comes behind the ?');
@@ -80,9 +86,12 @@ function parseQuery(text: string): Condition {
   const equals = text.indexOf('=');
   const name = equals < 0 ? text : text.slice(0, equals);
   if (name === '')
-    throw bad(`--query "${text}" has no name`, 'for example --query user=dev-1, --query user=~^dev-, or --query user');
+    throw bad(
+      `--query "${text}" has no name`,
+      "for example --query user=dev-1, --query 'user=~^dev-', or --query user",
+    );
   if (equals < 0) return { on: 'query', name, match: { kind: 'present' } };
-  return { on: 'query', name, match: exactOrRegex('--query', text.slice(equals + 1)) };
+  return { on: 'query', name, match: exactOrRegex('--query', text.slice(equals + 1), `${name}=`) };
 }
 
 function parseHost(text: string): Condition {
@@ -90,7 +99,7 @@ function parseHost(text: string): Condition {
   if (/^[^[]*:\d*$/.test(text) || text.endsWith(']:'))
     throw bad(`--host "${text}": hosts are compared without their port`, `--host ${text.replace(/:\d*$/, '')}`);
   if (!/^(?:[\w.-]+|\[[\da-fA-F:.]+\])$/.test(text))
-    throw bad(`--host "${text}" is not a name`, 'for example --host api.example, or --host ~\\.example$');
+    throw bad(`--host "${text}" is not a name`, "for example --host api.example, or --host '~\\.example$'");
   return { on: 'host', match: { kind: 'exact', value: text } };
 }
 
@@ -105,10 +114,27 @@ function parsePersonal(text: string | true, user: string): Condition {
   return { on: 'personal', key, value };
 }
 
-function exactOrRegex(option: string, text: string): TextMatch {
+const PATTERN_EXAMPLES: Readonly<Record<string, string>> = { '--path': '~^/v[12]/', '--method': '~^P' };
+
+/** @param before what stands before the value: `x-user: ` */
+function exactOrRegex(option: string, text: string, before = ''): TextMatch {
   if (!text.startsWith('~')) return { kind: 'exact', value: text };
-  if (text === '~') throw bad(`${option}: behind ~ is no regular expression`, `for example ${option} '~^dev-'`);
-  return { kind: 'regex', pattern: text.slice(1) };
+  if (text === '~') {
+    const example = shellWord(`${before}${PATTERN_EXAMPLES[option] ?? '~^dev-'}`);
+    throw bad(`${option}: behind ~ is no regular expression`, `for example ${option} ${example}`);
+  }
+  const pattern = text.slice(1);
+  try {
+    compileRegex(pattern);
+  } catch (cause) {
+    if (!(cause instanceof InterceptorError)) throw cause;
+    const hint = cause.hint === undefined ? {} : { hint: cause.hint };
+    throw new InterceptorError(cause.code, `${option} ${shellWord(`${before}${text}`)}: ${cause.message}`, {
+      ...hint,
+      cause,
+    });
+  }
+  return { kind: 'regex', pattern };
 }
 
 function bad(text: string, hint: string): InterceptorError {

@@ -74,7 +74,11 @@ describe('what is typed to take some requests', () => {
     [{ header: [':authority: a'] }, /is not "name: value"/],
     [{ header: ['x-user:'] }, /has no value/],
     [{ header: ['x-user: ~'] }, /no regular expression/],
-    [{ header: ['x-user: ~('] }, /regular expression "\("/],
+    [{ header: ['x-user: ~('] }, /^--header 'x-user: ~\(': regular expression "\("/],
+    [{ query: ['user=~('] }, /^--query 'user=~\(': regular expression "\("/],
+    [{ path: ['~('] }, /^--path '~\(': regular expression "\("/],
+    [{ header: ['~^dev-'] }, /has no name/],
+    [{ header: ['~^dev-: a'] }, /has no name/],
     [{ path: ['api'] }, /does not begin with \//],
     [{ path: ['/api?x=1'] }, /has a query/],
     [{ method: ['GE T'] }, /is not a method/],
@@ -95,6 +99,21 @@ describe('what is typed to take some requests', () => {
         message.test(error.message),
     );
   });
+});
+
+test('a hint for a pattern is one that does what it says', () => {
+  const hintOf = (options: FilterOptions): string => {
+    try {
+      parse(options);
+    } catch (error) {
+      if (error instanceof InterceptorError) return error.hint ?? '';
+    }
+    return '';
+  };
+  assert.equal(hintOf({ header: ['x-user: ~'] }), "for example --header 'x-user: ~^dev-'");
+  assert.equal(hintOf({ header: ['~^dev-'] }), "for example --header 'x-user: ~^dev-'");
+  assert.equal(hintOf({ query: ['user=~'] }), "for example --query 'user=~^dev-'");
+  assert.equal(hintOf({ host: ['~'] }), "for example --host '~^dev-'");
 });
 
 describe('a filter as somebody would type it', () => {
