@@ -58,7 +58,7 @@ export class HttpCaller {
     let passed: Promise<void> | undefined;
     await routeHttp(caller, routes, {
       app: routes.unfiltered,
-      ...(tls === undefined ? {} : { tls }),
+      ...(tls === undefined ? {} : { tls, alpnOf: routes.alpnOf }),
       draining: this.#draining.signal,
       passOn: (from, first, speaks, dialApp) => {
         // Who comes and goes without a byte (a probe of the port) speaks nothing.

@@ -7,6 +7,7 @@ import {
   type Refusal,
   type RequestHead,
   type Resettable,
+  type TlsLack,
 } from '../src/http/routing.ts';
 import type { Log } from '../src/log.ts';
 import { APP_IS_REPLACED, type AppWay } from './app-way.ts';
@@ -26,6 +27,8 @@ export interface CallerRoutesOptions {
   readonly app: AppAnswerer;
   /** Set while a proof request is expected. */
   readonly proofGate: ProofGate | undefined;
+  /** The process of a claim does not speak TLS, or not what a caller speaks in it. */
+  readonly onTlsLacks: (claim: Claim<LaptopCarrier>, lacks: TlsLack) => void;
   readonly log: Log;
 }
 
@@ -41,6 +44,19 @@ export class CallerRoutes implements HttpRoutes {
   get unfiltered(): Answerer {
     const { table, app } = this.#options;
     return new Unfiltered(app, () => this.#toLaptop(table().whole));
+  }
+
+  /** Whom callers must be able to speak TLS with: the app, or where it is replaced the process of the oldest claim. */
+  get alpnOf(): Answerer {
+    const { table, app } = this.#options;
+    if (!app.isReplaced) return app;
+    const claim = table().claims.find(({ intercept, carrier }) => !intercept.mirror && carrier !== undefined);
+    if (claim === undefined) return app;
+    const known = inPlaceOfApp.get(claim);
+    if (known !== undefined) return known;
+    const process = new LaptopAnswerer(claim, this.#options, () => app);
+    inPlaceOfApp.set(claim, process);
+    return process;
   }
 
   decide(head: RequestHead): Decision {
@@ -67,6 +83,9 @@ export class CallerRoutes implements HttpRoutes {
   }
 }
 
+/** One object for all callers: what is learned of it is kept with it. */
+const inPlaceOfApp = new WeakMap<Claim<LaptopCarrier>, Answerer>();
+
 class LaptopAnswerer implements Answerer {
   readonly id: string;
   readonly requestFields: Answerer['requestFields'];
@@ -92,6 +111,10 @@ class LaptopAnswerer implements Answerer {
   async connect(signal: AbortSignal): Promise<Resettable> {
     const { callerHost, log } = this.#options;
     return await connectLaptop(this.#claim, callerHost, signal, log);
+  }
+
+  lacks(what: TlsLack): void {
+    this.#options.onTlsLacks(this.#claim, what);
   }
 
   began(): () => void {

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
+import type { TlsLack } from '../src/http/routing.ts';
 import type { Log } from '../src/log.ts';
 import type { AppPort } from '../src/protocol/control.ts';
 import { APP_IS_REPLACED, AppWay } from './app-way.ts';
+import type { Claim } from './claim.ts';
 import type { Claims } from './claims.ts';
 import { Connection, type ConnectionRoute } from './connection.ts';
 import { HttpCaller } from './http-caller.ts';
@@ -12,6 +14,7 @@ import { activeMirrors } from './mirror.ts';
 import { NotHttp } from './not-http.ts';
 import type { ArmedProofs } from './proof.ts';
 import { callerHost, reset } from './sides.ts';
+import { TlsLacks } from './tls-lacks.ts';
 
 export interface RouterOptions {
   /** Where the app listens. */
@@ -35,6 +38,7 @@ export class Router {
   readonly #apps = new Map<number, AppAnswerer>();
   readonly #maxConnections: number;
   readonly #notHttp: NotHttp;
+  readonly #tlsLacks: TlsLacks;
   #limitLogged = false;
   #onIdle: (() => void) | undefined;
 
@@ -43,6 +47,7 @@ export class Router {
     this.#appWay = new AppWay(options.podIp, options.log);
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
     this.#notHttp = new NotHttp(options.log);
+    this.#tlsLacks = new TlsLacks(options.log);
     options.claims.onHttp = (port) => this.#endBetweenRequests(port.appPort);
   }
 
@@ -100,6 +105,7 @@ export class Router {
       app: this.#appAt(appPort),
       proofGate: proofs.gate(appPort),
       tls: this.#table(appPort).tls,
+      onTlsLacks: (claim: Claim<LaptopCarrier>, lacks: TlsLack) => this.#tlsLacks.seen(claim, lacks),
       onNotHttp: (speaks: 'tls' | 'other') => this.#notHttp.seen(this.#table(appPort), speaks),
       log,
     };

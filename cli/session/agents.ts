@@ -1,4 +1,5 @@
 import { errorText, InterceptorError } from '../../src/errors.ts';
+import type { TlsLack } from '../../src/http/routing.ts';
 import type { Log } from '../../src/log.ts';
 import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
@@ -47,6 +48,8 @@ export interface AgentsOptions {
   readonly onEvicted: (by: string, takeOver: boolean) => void;
   /** Callers of a port with a filter do not speak HTTP that the agent can read. Told by each pod. */
   readonly onNotHttp: (appPort: number, speaks: 'tls' | 'other') => void;
+  /** The process does not speak TLS, or not what callers have chosen in it. Told by each pod. */
+  readonly onTlsLacks: (appPort: number, lacks: TlsLack) => void;
   /** Somebody else has got the workload while no agent could be reached (a laptop that slept for long). */
   readonly onTakenOver: (error: InterceptorError) => void;
   readonly report: Report;
@@ -277,6 +280,7 @@ export class Agents {
         onEvent: (event) => {
           if (event.event === 'evicted') this.#options.onEvicted(event.by, event.takeOver === true);
           if (event.event === 'not-http') this.#options.onNotHttp(event.appPort, event.speaks);
+          if (event.event === 'tls-lacks') this.#options.onTlsLacks(event.appPort, event.lacks);
           if (event.event === 'files-changed') this.#options.onFilesChanged(pod.name);
         },
         log,

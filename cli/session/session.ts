@@ -243,6 +243,7 @@ export class Session {
           exitCode: 0,
         }),
       onNotHttp: (appPort, speaks) => traffic?.notHttp(appPort, speaks),
+      onTlsLacks: (appPort, lacks) => traffic?.tlsLacks(appPort, lacks),
       onTakenOver: (error) => leaving.ask({ reason: error.message, exitCode: error.exitCode, error }),
       report,
       log,

@@ -1,4 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
+import type { TlsLack } from '../../src/http/routing.ts';
 import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
 import type { AppPort, Intercept, RouteTo } from '../../src/protocol/control.ts';
@@ -49,6 +50,7 @@ export class Traffic {
   readonly #tasks = new TaskGroup();
   readonly #following = new AbortController();
   readonly #toldNotHttp = new Set<number>();
+  readonly #toldLacks = new Set<string>();
   #agents: Agents | undefined;
   #moved: Promise<void> | undefined;
 
@@ -123,6 +125,18 @@ export class Traffic {
         ? '; for the agent to read their requests: --tls-from <secret>'
         : '; to have all of it, leave the filter out';
     const message = `callers of port ${appPort} of the app ${what}: the filter takes nothing of it, the app answers${hint}`;
+    this.#options.report({ event: 'warning', message });
+  }
+
+  /** Callers whose TLS is ended speak in it what the process does not. Told once a port and lack. */
+  tlsLacks(appPort: number, lacks: TlsLack): void {
+    const key = `${appPort} ${lacks}`;
+    if (this.#toldLacks.has(key)) return;
+    this.#toldLacks.add(key);
+    const what = { tls: 'TLS', h2: 'HTTP/2 in TLS', 'http/1.1': 'HTTP/1.1 in TLS' }[lacks];
+    const who =
+      this.#options.sharing.fallback === 'refuse' || this.replaces ? 'they get an error' : 'the app answers them';
+    const message = `the process does not speak ${what}, as callers of port ${appPort} of the app do: ${who}`;
     this.#options.report({ event: 'warning', message });
   }
 

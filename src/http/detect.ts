@@ -21,6 +21,8 @@ export interface HttpOptions extends Pick<H1Options, 'signal' | 'draining' | 'lo
   readonly app: Answerer;
   /** Ends TLS of callers and begins it anew towards who answers (src/net/tls.ts); without it TLS goes to the app as it came. */
   readonly tls?: TlsEnding;
+  /** Who is asked what callers may speak in TLS, once a minute for each object; `app` where it is left out. */
+  readonly alpnOf?: Answerer;
   /**
    * Takes a connection that is no HTTP: its bytes are the app's. `caller` is paused, `first` was read from it and comes before
    * what it holds; `dialApp` connects to the app (TLS where the caller's was ended here), to be called once.
@@ -32,10 +34,10 @@ export type DialApp = (signal: AbortSignal) => Promise<Resettable>;
 
 export interface TlsEnding {
   /**
-   * The handshake with a caller of whom `first` was read already.
+   * The handshake with a caller of whom `first` was read already, who is offered what `app` speaks.
    * @throws why it failed; the caller is closed then
    */
-  accept(caller: Resettable, first: Buffer): Promise<PlainCaller>;
+  accept(caller: Resettable, first: Buffer, app: Answerer): Promise<PlainCaller>;
 }
 
 /** A caller whose TLS was ended. */
@@ -97,7 +99,7 @@ async function routeTls(
 ): Promise<void> {
   let plain: PlainCaller;
   try {
-    plain = await tls.accept(caller, first);
+    plain = await tls.accept(caller, first, options.alpnOf ?? options.app);
   } catch {
     return; // the caller had its alert
   }

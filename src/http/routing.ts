@@ -7,6 +7,9 @@ export interface Resettable extends Duplex {
   resetAndDestroy(): unknown;
 }
 
+/** What who answers does not speak: TLS at all, or what the caller has chosen in it. */
+export type TlsLack = 'tls' | 'h2' | 'http/1.1';
+
 /** One request's head, as filters see it. */
 export interface RequestHead {
   readonly method: string;
@@ -36,6 +39,8 @@ export interface Answerer {
   /** Fields added to the head of each request (behind those it has) and of each final response. */
   readonly requestFields: readonly (readonly [name: string, value: string])[];
   readonly responseFields: readonly (readonly [name: string, value: string])[];
+  /** It was reached, but does not speak TLS, or not the caller's protocol in it: `fallback` answers. */
+  lacks?(what: TlsLack): void;
   /** A request has gone there; call what it returns when the exchange (an upgraded connection included) is over. */
   began(): () => void;
 }

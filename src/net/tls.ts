@@ -1,25 +1,49 @@
+import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import type { PlainCaller, TlsEnding } from '../http/detect.ts';
 import type { Resettable } from '../http/routing.ts';
 import type { Encrypt } from '../http/tls-routes.ts';
+import { ALPN, alpnOf } from './alpn-probe.ts';
+import { TlsFailure, tlsFailure } from './tls-failure.ts';
 
-const ALPN = ['h2', 'http/1.1'];
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /**
- * Ends TLS of callers with one certificate, whatever name they ask for, and begins it anew towards who answers.
+ * Ends TLS of callers with one certificate, whatever name they ask for, and begins it anew towards who answers. Callers are offered
+ * the protocols that the app speaks, both while it cannot be asked: what they choose must be answered by it.
  * @param material PEM: the chain, and its key
  * @throws Error when OpenSSL cannot read them, or they do not belong together
  */
 export function tlsEnding(material: { readonly certificate: string; readonly key: string }): TlsEnding {
   const secureContext = createSecureContext({ cert: material.certificate, key: material.key });
-  return { accept: (caller, first) => accept(caller, first, secureContext) };
+  const serverName = aName(material.certificate);
+  return {
+    accept: async (caller, first, app) => {
+      const offered = (await alpnOf(app, serverName)) ?? ALPN;
+      if (caller.destroyed || caller.readableEnded) {
+        caller.destroy();
+        throw new Error('the caller is gone');
+      }
+      return await accept(caller, first, secureContext, offered);
+    },
+  };
 }
 
-async function accept(caller: Resettable, first: Buffer, secureContext: SecureContext): Promise<PlainCaller> {
+/** A name the certificate is for: some servers refuse who asks for none. */
+function aName(certificate: string): string | undefined {
+  const names = new X509Certificate(certificate).subjectAltName?.split(', ') ?? [];
+  return names.flatMap((name) => /^DNS:([^*"]+)$/.exec(name)?.[1] ?? [])[0];
+}
+
+async function accept(
+  caller: Resettable,
+  first: Buffer,
+  secureContext: SecureContext,
+  offered: readonly string[],
+): Promise<PlainCaller> {
   if (first.byteLength > 0) caller.unshift(first);
-  const plain = new TLSSocket(caller, { isServer: true, secureContext, ALPNProtocols: ALPN });
+  const plain = new TLSSocket(caller, { isServer: true, secureContext, ALPNProtocols: [...offered] });
   const resettable = withReset(plain, caller);
   await untilSecure(plain, 'secure');
   // Set by tls.Server only (Node 20 to 26), and an HTTP/2 session waits for it.
@@ -45,11 +69,16 @@ function encryptFor(protocol: PlainCaller['protocol'], serverName: string): Encr
       ...(serverName !== '' && isIP(serverName) === 0 ? { servername: serverName } : {}),
       ...(protocol === undefined ? {} : { ALPNProtocols: [protocol] }),
     });
-    const secured = untilSecure(plain, 'secureConnect').then(() => {
-      if (protocol !== 'h2' || plain.alpnProtocol === 'h2') return;
-      plain.destroy();
-      throw new Error('it does not speak HTTP/2 in TLS');
-    });
+    const secured = untilSecure(plain, 'secureConnect').then(
+      () => {
+        if (protocol !== 'h2' || plain.alpnProtocol === 'h2') return;
+        plain.destroy();
+        throw TlsFailure.lacking('h2');
+      },
+      (failure: unknown) => {
+        throw tlsFailure(failure, protocol);
+      },
+    );
     return { plain: withReset(plain, connection), secured };
   };
 }

@@ -1,5 +1,6 @@
 import { InterceptorError } from '../errors.ts';
 import type { Filter } from '../http/filter.ts';
+import type { TlsLack } from '../http/routing.ts';
 
 /**
  * Control messages: JSON in control frames on stream 0 (PROTOCOL.md "Control"). Requests go from session to agent, one
@@ -26,6 +27,16 @@ export interface ControlError {
   readonly holder?: Holder;
   /** What of theirs is in the way; without a filter: the whole port. */
   readonly filter?: Filter;
+  /** Who else is in the way, a few of them. */
+  readonly others?: readonly InTheWay[];
+  /** How many more there are. */
+  readonly more?: number;
+}
+
+/** A session that holds what was asked for, and what it holds; without a filter: the whole port. */
+export interface InTheWay {
+  readonly holder: Holder;
+  readonly filter?: Filter;
 }
 
 export type ControlEvent =
@@ -33,6 +44,11 @@ export type ControlEvent =
   | { readonly type: 'event'; readonly event: 'evicted'; readonly by: string; readonly takeOver?: true }
   /** Callers of this port, on which the session has a filter, do not speak HTTP that can be read: the app got them. Told once. */
   | { readonly type: 'event'; readonly event: 'not-http'; readonly appPort: number; readonly speaks: 'tls' | 'other' }
+  /**
+   * The session's process does not speak TLS (`tls`), or not what a caller of the app has chosen in it: such callers have the app,
+   * or an error with `fallback: 'refuse'`. Told once for each port and lack.
+   */
+  | { readonly type: 'event'; readonly event: 'tls-lacks'; readonly appPort: number; readonly lacks: TlsLack }
   /** A proof request came in on the agent's port for `appPort`. */
   | { readonly type: 'event'; readonly event: 'proved'; readonly nonce: string; readonly appPort: number }
   /** The pod is being stopped; open streams go on, the pod will vanish. */
@@ -218,7 +234,7 @@ export function parseControlMessage(text: string): ControlMessage {
       if (!isId(id)) throw bad('response');
       if (error === undefined) return { type: 'response', id, result };
       if (!isRecord(error) || typeof error.code !== 'string' || typeof error.message !== 'string') throw bad('error');
-      const { code, message, holder, filter } = error;
+      const { code, message, holder, filter, others, more } = error;
       return {
         type: 'response',
         id,
@@ -227,6 +243,8 @@ export function parseControlMessage(text: string): ControlMessage {
           message,
           ...(isHolder(holder) ? { holder } : {}),
           ...(isFilter(filter) ? { filter } : {}),
+          ...(Array.isArray(others) ? { others: others.filter(isInTheWay) } : {}),
+          ...(isId(more) ? { more } : {}),
         },
       };
     }
@@ -268,6 +286,12 @@ function parseEvent(value: Record<string, unknown>, bad: (what: string) => Error
       if (typeof appPort !== 'number' || (speaks !== 'tls' && speaks !== 'other')) throw bad('not-http');
       return { type: 'event', event, appPort, speaks };
     }
+    case 'tls-lacks': {
+      const { appPort, lacks } = value;
+      if (typeof appPort !== 'number' || (lacks !== 'tls' && lacks !== 'h2' && lacks !== 'http/1.1'))
+        throw bad('tls-lacks');
+      return { type: 'event', event, appPort, lacks };
+    }
     case 'proved': {
       const { nonce, appPort } = value;
       if (typeof nonce !== 'string' || typeof appPort !== 'number') throw bad('proved');
@@ -307,6 +331,10 @@ export function isHolder(value: unknown): value is Holder {
     typeof value.connected === 'boolean' &&
     (value.lastActivityMs === undefined || typeof value.lastActivityMs === 'number')
   );
+}
+
+function isInTheWay(value: unknown): value is InTheWay {
+  return isRecord(value) && isHolder(value.holder) && (value.filter === undefined || isFilter(value.filter));
 }
 
 /** Its shape only: a newer agent may have conditions that we do not know, and they are just shown. */

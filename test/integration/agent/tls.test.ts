@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { connect as connectHttp2, createSecureServer } from 'node:http2';
 import { createServer, request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +54,52 @@ test('with a certificate TLS callers are routed by request, and app and process 
   assert.equal(await ask(world.routePort, 'ann'), 'ann');
   assert.equal(await ask(world.routePort, 'bob'), 'app');
   assert.deepEqual(session.events, []);
+  await world.close();
+});
+
+test('callers choose HTTP/2 only where the app speaks it, and a session whose process does not is told that once', async () => {
+  const http1 = tlsServer('app');
+  const both = createSecureServer({ cert: PEMS.certificate, key: PEMS.key, allowHTTP1: true }, (_request, response) =>
+    response.end('app'),
+  );
+  for (const [app, protocol, events] of [
+    [http1, 'http/1.1', []],
+    [(connection: Duplex) => void both.emit('connection', connection), 'h2', [{ lacks: 'h2' }]],
+  ] as const) {
+    const world = await startWorld(app);
+    const session = await world.dial({ user: 'ann', onIncoming: acceptWith(tlsServer('ann')) });
+    await session.request('claim', claimWith(world.appPort, PEMS));
+    const options = { host: '127.0.0.1', port: world.routePort, rejectUnauthorized: false };
+    const caller = connectTls({ ...options, ALPNProtocols: ['h2', 'http/1.1'] });
+    await once(caller, 'secureConnect');
+    assert.equal(caller.alpnProtocol, protocol);
+    if (protocol === 'h2') {
+      const client = connectHttp2('https://web', { createConnection: () => caller });
+      for (const path of ['/1', '/2']) {
+        const stream = client.request({ ':path': path, 'x-user': 'ann' }).setEncoding('utf8');
+        assert.equal((await once(stream, 'data'))[0], 'app');
+      }
+      client.close();
+    } else caller.destroy();
+    const { appPort } = world;
+    assert.deepEqual(
+      session.events,
+      events.map((event) => ({ type: 'event', event: 'tls-lacks', appPort, ...event })),
+    );
+    assert.equal(await ask(world.routePort, 'ann'), 'ann');
+    await world.close();
+  }
+});
+
+test('in the place of a replaced app the process says what callers are offered', async () => {
+  const world = await startWorld(tlsServer('nobody'), { appState: 'replaced' });
+  const session = await world.dial({ user: 'ann', onIncoming: acceptWith(tlsServer('ann')) });
+  await session.request('claim', claimWith(world.appPort, PEMS));
+  const options = { host: '127.0.0.1', port: world.routePort, rejectUnauthorized: false };
+  const caller = connectTls({ ...options, ALPNProtocols: ['h2', 'http/1.1'] });
+  await once(caller, 'secureConnect');
+  assert.equal(caller.alpnProtocol, 'http/1.1');
+  caller.destroy();
   await world.close();
 });
 

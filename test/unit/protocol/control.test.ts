@@ -19,6 +19,7 @@ test('messages come back as they were sent', () => {
     { type: 'event', event: 'evicted', by: 'bob@box' },
     { type: 'event', event: 'evicted', by: 'bob@box', takeOver: true },
     { type: 'event', event: 'not-http', appPort: 80, speaks: 'tls' },
+    { type: 'event', event: 'tls-lacks', appPort: 80, lacks: 'h2' },
     { type: 'event', event: 'proved', nonce: 'n', appPort: 80 },
     { type: 'event', event: 'draining' },
     { type: 'event', event: 'files-changed' },
@@ -53,6 +54,7 @@ test('what is no message is PROTOCOL_BAD_MESSAGE', () => {
     '{"type":"response","id":1,"error":{"code":1}}',
     '{"type":"event","event":"evicted"}',
     '{"type":"event","event":"not-http","appPort":80,"speaks":"morse"}',
+    '{"type":"event","event":"tls-lacks","appPort":80,"lacks":"morse"}',
     '{"type":"event","event":"new one"}',
     '{"type":"other"}',
   ];
