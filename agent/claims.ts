@@ -4,8 +4,8 @@ import type { AppPort, Intercept, InterceptStatus, RouteTo } from '../src/protoc
 import { Claim } from './claim.ts';
 import { PortTable } from './port-table.ts';
 import { RequestFailure } from './request-failure.ts';
-import { type Session, type SessionCarrier, toHolder, who } from './session.ts';
-import { excludes, inTheWay, mayLose } from './take-over.ts';
+import { type Session, type SessionCarrier, who } from './session.ts';
+import { excludes, mayLose, refusalBy } from './take-over.ts';
 
 /** What a session asks to have. */
 export interface ClaimWish {
@@ -40,10 +40,11 @@ export class Claims<Carrier extends SessionCarrier> {
    * Whether a session may have what it wants.
    * @param replaced sessions that are not in the way
    * @returns the sessions that lose what they have by it (`takeOver`)
-   * @throws RequestFailure TARGET_IN_USE with who is in the way; TARGET_NOT_FOUND
+   * @throws RequestFailure TARGET_IN_USE with all who are in the way; TARGET_NOT_FOUND
    */
   check(session: Session<Carrier>, wish: ClaimWish, replaced: readonly Session<Carrier>[]): Session<Carrier>[] {
     const losers = new Set<Session<Carrier>>();
+    const refusing = new Map<Session<Carrier>, Claim<Carrier>>();
     for (const intercept of wish.intercepts) {
       const { appPort, protocol } = intercept;
       const wanted = new Claim(session, intercept, 0, 0);
@@ -53,11 +54,11 @@ export class Claims<Carrier extends SessionCarrier> {
         const holder = claim.session;
         if (holder === session || replaced.includes(holder) || !excludes(wanted, claim)) continue;
         const isSpared = wish.spares?.includes(holder.identity.sessionId) === true;
-        if (!wish.takeOver || isSpared || !mayLose(holder))
-          throw new RequestFailure('TARGET_IN_USE', inTheWay(claim), toHolder(holder), claim.intercept.filter);
-        losers.add(holder);
+        if (wish.takeOver && !isSpared && mayLose(holder)) losers.add(holder);
+        else if (!refusing.has(holder)) refusing.set(holder, claim);
       }
     }
+    if (refusing.size > 0) throw refusalBy([...refusing.values()]);
     return [...losers];
   }
 

@@ -1,5 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
-import type { ControlError, Holder, Intercept, SessionIdentity } from '../../src/protocol/control.ts';
+import type { ControlError, Holder, InTheWay, Intercept, SessionIdentity } from '../../src/protocol/control.ts';
 import { shownFilter } from '../commands/filter-text.ts';
 import { formatAge } from '../ui/table.ts';
 import { whoIs } from './identity.ts';
@@ -15,33 +15,48 @@ export interface InUseContext {
   readonly takeOver: boolean;
 }
 
+type Refusal = Pick<ControlError, 'holder' | 'filter' | 'others' | 'more'>;
+
 /** Why the agents refused a claim: who holds what is in the way, whether they use it, and what can be done. */
-export function inUse(context: InUseContext, refusal: Pick<ControlError, 'holder' | 'filter'>): InterceptorError {
-  const { holder, filter } = refusal;
+export function inUse(context: InUseContext, refusal: Refusal): InterceptorError {
+  const { holder, filter, others = [], more = 0 } = refusal;
   const { workload, namespace, identity } = context;
-  const own = holder !== undefined && whoIs(holder) === whoIs(identity);
-  const who = holder === undefined ? 'another session' : own ? `you (${whoIs(holder)})` : whoIs(holder);
-  const what = filter === undefined ? '' : ` (requests with ${shownFilter(filter)})`;
-  const since = holder === undefined ? '' : ` since ${new Date(holder.sinceMs).toISOString().replace(/\.\d+Z$/, 'Z')}`;
-  const use = holder === undefined ? '' : `, ${describeUse(holder)}`;
-  return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${who}${since}${what}${use}`, {
-    hint: waysOut(context, refusal, own, `intercept leave ${workload} -n ${namespace}`),
+  const first: InTheWay[] = holder === undefined ? [] : [{ holder, ...(filter === undefined ? {} : { filter }) }];
+  const all = [...first, ...others];
+  const named = all.map((one) => describeHolder(one, identity));
+  if (named.length === 0) named.push('another session');
+  if (more > 0) named.push(`and ${more} more`);
+  return new InterceptorError('TARGET_IN_USE', `${workload} is intercepted by ${named.join('; ')}`, {
+    hint: waysOut(context, all, more, `intercept leave ${workload} -n ${namespace}`),
   });
 }
 
+/** `bob@box since 2026-01-01T00:00:00Z (requests with --personal bob), last used 12s ago`. */
+function describeHolder({ holder, filter }: InTheWay, identity: SessionIdentity): string {
+  const who = whoIs(holder) === whoIs(identity) ? `you (${whoIs(holder)})` : whoIs(holder);
+  const what = filter === undefined ? '' : ` (requests with ${shownFilter(filter)})`;
+  const since = new Date(holder.sinceMs).toISOString().replace(/\.\d+Z$/, 'Z');
+  return `${who} since ${since}${what}, ${describeUse(holder)}`;
+}
+
 function waysOut(
-  { intercepts, takeOver }: InUseContext,
-  { holder, filter }: Pick<ControlError, 'holder' | 'filter'>,
-  own: boolean,
+  { intercepts, takeOver, identity }: InUseContext,
+  all: readonly InTheWay[],
+  more: number,
   leave: string,
 ): string {
-  const mayTake = holder !== undefined && !takeOver && isIdle(holder);
+  const known = all.length > 0 && more === 0;
+  const mayTake = known && !takeOver && all.every(({ holder }) => isIdle(holder));
+  const own = known && all.every(({ holder }) => whoIs(holder) === whoIs(identity));
+  const several = all.length + more > 1;
+  const [it, theirs] = several ? ['them', 'theirs'] : ['it', 'it'];
   const ways = [
-    ...(mayTake ? ['take it over: --take-over'] : []),
-    own ? `end it: ${leave}` : `ask them to end it, or end it yourself: ${leave} --everyone`,
+    ...(mayTake ? [`take ${it} over: --take-over`] : []),
+    own ? `end ${it}: ${leave}` : `ask them to end ${theirs}, or end ${it} yourself: ${leave} --everyone`,
   ];
   const hasFilter = intercepts.some((intercept) => intercept.filter !== undefined);
-  if (filter !== undefined) ways.push(hasFilter ? APART : 'take your own requests only: --personal');
+  if (all.length > 0 && all.every(({ filter }) => filter !== undefined))
+    ways.push(hasFilter ? APART : 'take your own requests only: --personal');
   return ways.join('; ');
 }
 

@@ -29,11 +29,16 @@ export async function recentUses(tunnels: readonly AgentTunnel[]): Promise<Map<s
   return new Map([...lastUses(statuses)].filter(([, agoMs]) => agoMs < TAKE_OVER_IDLE_MS));
 }
 
-/** A refusal of one agent, with the holder's use as it is on all of them. @param uses as lastUses() */
+/** A refusal of one agent, with its holders' use as it is on all of them. @param uses as lastUses() */
 export function usedElsewhere(refusal: ControlError, holder: Holder, uses: ReadonlyMap<string, number>): ControlError {
+  const others = refusal.others?.map((other) => ({ ...other, holder: withUse(other.holder, uses) }));
+  return { ...refusal, holder: withUse(holder, uses), ...(others === undefined ? {} : { others }) };
+}
+
+function withUse(holder: Holder, uses: ReadonlyMap<string, number>): Holder {
   const agoMs = uses.get(holder.sessionId);
-  if (agoMs === undefined) return refusal;
+  if (agoMs === undefined) return holder;
   const lastSeenMs = holder.connected ? holder.lastSeenMs : Date.now();
   const lastActivityMs = Math.max(lastSeenMs - agoMs, holder.lastActivityMs ?? 0);
-  return { ...refusal, holder: { ...holder, connected: true, lastSeenMs, lastActivityMs } };
+  return { ...holder, connected: true, lastSeenMs, lastActivityMs };
 }

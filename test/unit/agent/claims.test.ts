@@ -186,6 +186,22 @@ test('who is used on another pod is not taken over, gone from this one or not', 
   assert.equal(takerOf(sessions, head({})), 'b');
 });
 
+test('a refusal names all in the way, a session once, up to five and how many more', () => {
+  const sessions = newSessions();
+  for (const id of ['a', 'b']) claim(sessions, id, [only(user(id)), only(user(`${id}2`))]);
+  claim(sessions, 'm', [MIRROR]);
+  const two = refusal(() => claim(sessions, 'x', [WHOLE]))?.toControlError() ?? assert.fail();
+  assert.deepEqual([two.holder?.user, two.others?.map(({ holder }) => holder.user), two.more], ['a', ['b'], undefined]);
+  assert.deepEqual(two.others?.[0]?.filter, all(user('b')));
+  for (const id of ['c', 'd', 'e', 'f', 'g']) claim(sessions, id, [only(user(id))]);
+  const seven = refusal(() => claim(sessions, 'x', [WHOLE]));
+  assert.deepEqual(
+    seven?.others.map(({ holder }) => holder.user),
+    ['b', 'c', 'd', 'e'],
+  );
+  assert.equal(seven?.more, 2);
+});
+
 test('take-over of several takes all or none', () => {
   const sessions = newSessions();
   claim(sessions, 'idle', [only(user('a'))]);

@@ -59,3 +59,27 @@ test('one’s own session is told as such, and a filter that overlaps how it nee
   assert.match(message, /by you \(ann@air\) since/);
   assert.match(hint ?? '', /^end it: intercept leave deployment\/web -n shop; or take requests that cannot be theirs/);
 });
+
+test('all who are in the way are named before it is said how to end them', () => {
+  const bob = { ...BOB, lastActivityMs: BOB.lastSeenMs };
+  const eve = { ...BOB, sessionId: 'e', user: 'eve' };
+  const { message, hint } = inUse(CONTEXT, { holder: bob, filter: FILTER, others: [{ holder: eve }], more: 3 });
+  assert.equal(
+    message,
+    'deployment/web is intercepted by bob@box since 2026-01-01T00:00:00Z (requests with --personal bob), in use now; ' +
+      'eve@box since 2026-01-01T00:00:00Z, unused so far; and 3 more',
+  );
+  assert.equal(hint, 'ask them to end theirs, or end them yourself: intercept leave deployment/web -n shop --everyone');
+});
+
+test('with several in the way, --take-over and an end of one’s own are named where they are enough', () => {
+  const own = { ...BOB, user: 'ann', host: 'air' };
+  const used = { ...BOB, lastActivityMs: BOB.lastSeenMs };
+  const hintOf = (first: Holder, second: Holder, more = 0): string =>
+    inUse(CONTEXT, { holder: first, others: [{ holder: second }], more }).hint ?? '';
+  assert.match(hintOf(BOB, own), /^take them over: --take-over; ask them/);
+  assert.doesNotMatch(hintOf(BOB, used), /--take-over/);
+  assert.doesNotMatch(hintOf(BOB, own, 1), /--take-over/);
+  assert.match(hintOf(own, own), /; end them: intercept leave deployment\/web -n shop$/);
+  assert.match(hintOf(own, used), /--everyone/);
+});

@@ -42,3 +42,16 @@ test('a refusal tells of the last use on any pod', () => {
   assert.equal(told(holder('bob', 100_000, 20_000, false))?.connected, true);
   assert.equal(told(holder('eve', 100_000))?.lastActivityMs, undefined);
 });
+
+test('a refusal tells of the last use of all it names', () => {
+  const bob = holder('bob', 100_000);
+  const refusal = {
+    code: 'TARGET_IN_USE',
+    message: 'in use',
+    holder: bob,
+    others: [{ holder: holder('eve', 100_000) }],
+  };
+  const told = usedElsewhere(refusal, bob, new Map([['eve', 12_000]]));
+  assert.equal(told.holder?.lastActivityMs, undefined);
+  assert.equal(told.others?.[0]?.holder.lastActivityMs, 88_000);
+});
