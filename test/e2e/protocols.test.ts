@@ -16,7 +16,8 @@ const ROUNDS = 5;
 const MESSAGE_BYTES = 16 * 1024 * 1024;
 const DEADLINE_MS = 3_000;
 const LOAD_REQUESTS = 2_000;
-const PORTS = ['grpc', 'http', 'tls'];
+const PORTS = ['grpc', 'http', 'tls', 'https'];
+const SERVICE_PORTS = [80, 81, 443, 8443];
 const KEY = ['-H', 'x-user: dev-1'];
 /** Numbers of grpc.status. */
 const [OK, CANCELLED, DEADLINE_EXCEEDED, FAILED_PRECONDITION] = [0, 1, 4, 9];
@@ -97,7 +98,7 @@ describe.skipIf(cluster === undefined)('with a filter, requests of one connectio
         terminationGracePeriodSeconds: 2,
         volumes: [...asList(volumes), { name: 'served', secret: { secretName: 'served' } }],
       },
-      service: { ports: PORTS.map((name, place) => ({ name, port: [80, 81, 443][place], targetPort: name })) },
+      service: { ports: PORTS.map((name, place) => ({ name, port: SERVICE_PORTS[place], targetPort: name })) },
     });
     await start('served');
   });
@@ -221,6 +222,21 @@ describe.skipIf(cluster === undefined)('with a filter, requests of one connectio
       assert.deepEqual(seen.keyed?.['/load-keyed'], { who: 'laptop', count: LOAD_REQUESTS });
       assert.deepEqual(seen.unkeyed?.['/load-unkeyed'], { who: 'app', count: LOAD_REQUESTS });
       assert.deepEqual([seen.keyed?.['/load-unkeyed'], seen.unkeyed?.['/load-keyed']], [undefined, undefined]);
+    },
+  );
+
+  test.skipIf(!hasTools)(
+    'with --tls-from an app with HTTP/1.1 only in TLS is left as it is: curl, which offers HTTP/2, is answered with and without the key',
+    async () => {
+      const url = `https://${TARGET}:8443/plain`;
+      for (const [who, key] of [
+        ['app', []],
+        ['laptop', KEY],
+      ] as const) {
+        const told = await curl('-k', '-w', '%{http_code} %{http_version}', ...key, url);
+        assert.equal(told, `${who} 1.1 GET /plain\n200 1.1`, run.transcript);
+      }
+      assert.match(await curl('-kv', '--stderr', '-', url), /offer(s|ing):? h2/, 'curl offers HTTP/2');
     },
   );
 

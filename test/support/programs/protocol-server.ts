@@ -1,6 +1,6 @@
 // App and process of test/e2e/protocols.test.ts: `<first port>`, WHO in the environment. On the first port gRPC, on the next HTTP/1.1
-// (WebSockets and server-sent events too) and HTTP/2 in clear text told apart by the first bytes, on the third both over TLS, where
-// there are TLS_CERT and TLS_KEY (paths). Says what it saw of gRPC calls and event streams at `/seen` of the second port, as JSON.
+// (WebSockets and server-sent events too) and HTTP/2 in clear text told apart by the first bytes, on the third both over TLS, on
+// the fourth HTTP/1.1 only over TLS, where there are TLS_CERT and TLS_KEY (paths). Says what it saw of gRPC calls and event streams at `/seen` of the second port, as JSON.
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
@@ -9,6 +9,7 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
 } from 'node:http2';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { WebSocketServer } from 'ws';
@@ -158,5 +159,9 @@ if (TLS_CERT !== undefined && TLS_KEY !== undefined) {
   createSecureServer(tls, answer)
     .on('sessionError', () => {})
     .listen(firstPort + 2, HOST);
+  // As most Node apps are: it knows nothing of HTTP/2.
+  createHttpsServer(tls, (request, response) => {
+    response.end(`${who} ${request.httpVersion} ${request.method} ${request.url}\n`);
+  }).listen(firstPort + 3, HOST);
 }
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0));
