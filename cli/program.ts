@@ -43,7 +43,7 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
-    const failure = error instanceof CommanderError ? badUsage(error) : error;
+    const failure = error instanceof CommanderError ? badUsage(error, ours) : error;
     if (process.env.KUBE_INTERCEPT_DETACHED === '1') {
       const { reportToStarter } = await import('./session/detach.ts');
       reportToStarter(asInterceptorError(failure));
@@ -53,14 +53,26 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
 }
 
 /** What commander has against the command line, as an error of ours. */
-function badUsage(error: CommanderError): InterceptorError {
+function badUsage(error: CommanderError, ours: readonly string[]): InterceptorError {
   const text = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
   const subcommand = / for '([\w-]+)'/.exec(text)?.[1];
   const excess = error.code === 'commander.excessArguments';
   const help = `intercept ${subcommand === undefined ? '' : `${subcommand} `}--help shows what there is`;
+  const taken = error.code === 'commander.missingArgument' ? valueOfPersonal(ours) : undefined;
+  if (taken !== undefined)
+    return new InterceptorError('USAGE_BAD_OPTION', `${text}: --personal took "${taken}" as its value`, {
+      hint: `put the target first: intercept ${taken} --personal; or name both: intercept ${taken} --personal <you>`,
+      cause: error,
+    });
   const hint =
     excess && subcommand === undefined ? 'a command goes after --, for example: intercept web -- node app.js' : help;
   return new InterceptorError('USAGE_BAD_OPTION', text, { hint, cause: error });
+}
+
+/** Its value may be left out, so it takes the word behind it, also one that was meant as the target. */
+function valueOfPersonal(ours: readonly string[]): string | undefined {
+  const value = ours[ours.lastIndexOf('--personal') + 1];
+  return ours.includes('--personal') && value !== undefined && !value.startsWith('-') ? value : undefined;
 }
 
 /** The command line's grammar; `--help` of each command comes from here. */
@@ -78,9 +90,9 @@ export function buildProgram(command: readonly string[] | undefined, set: (exitC
     .option('--service <name>', 'which Service, where the workload has several; may be repeated', collect)
     .option('--container <name>', 'which container is the app')
     .option('--header <match>', "only requests with this field: 'x-user: dev-1', 'x-user: ~^dev-', x-user", collect)
-    .option('--path <match>', 'only requests below /api; exactly: =/api; by pattern: ~^/v[12]/', collect)
+    .option('--path <match>', "only requests below /api; exactly: =/api; by pattern: '~^/v[12]/'", collect)
     .option('--method <match>', 'only requests of this method', collect)
-    .option('--query <match>', 'only requests with this parameter: user=dev-1, user=~^dev-, user', collect)
+    .option('--query <match>', "only requests with this parameter: user=dev-1, 'user=~^dev-', user", collect)
     .option('--host <match>', 'only requests for this host', collect)
     .option('--any', 'one of the conditions is enough (default: all must hold)')
     .option('--personal [user]', 'only requests with your key; prints how to send them (default: your user name)')

@@ -2,7 +2,7 @@ import { isRecord } from '../../src/protocol/control.ts';
 import { askSession } from '../session/control-socket.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
 import type { NetworkStatus, PodStatus, PortStatus, SessionStatus } from '../session/status.ts';
-import { describePort } from '../ui/reporter.ts';
+import { describePort, plural } from '../ui/reporter.ts';
 import { formatAge } from '../ui/table.ts';
 import { shownFilter } from './filter-text.ts';
 
@@ -68,12 +68,16 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   return `${lines.join('\n')}\n`;
 }
 
-function describePortStatus(port: PortStatus, { mirror, filter }: SessionStatus): string {
+/** Its line of `intercept status`. */
+export function describePortStatus(
+  port: PortStatus,
+  { mirror, filter }: Pick<SessionStatus, 'mirror' | 'filter'>,
+): string {
   const who = mirror === true ? (port.listening ? 'copies come here' : 'no copies') : WHO_ANSWERS[port.routedTo];
   const silent = port.listening ? '' : ', nothing listens';
-  const noun = filter === undefined ? 'connections' : 'requests';
-  const taken = port.taken === undefined ? '' : `, ${port.taken} ${noun} so far`;
-  const dropped = port.dropped === undefined || port.dropped === 0 ? '' : `, ${port.dropped} copies dropped`;
+  const noun = filter === undefined ? 'connection' : 'request';
+  const taken = port.taken === undefined ? '' : `, ${plural(port.taken, noun)} so far`;
+  const dropped = port.dropped ? `, ${plural(port.dropped, 'copy', 'copies')} dropped` : '';
   return `${describePort(port)}: ${who}${silent}, ${port.openConnections} open${taken}${dropped}`;
 }
 

@@ -182,12 +182,16 @@ function pickServicePort(
     protocol,
   );
   if (port === undefined && found[0] !== undefined)
-    throw new InterceptorError('USAGE_BAD_PORT', `port ${wanted} of ${name} is ${list(found)}`, {
-      hint:
-        protocol === undefined
-          ? 'only TCP and UDP can be intercepted'
-          : `leave "/${protocol}" out, or name another port`,
-    });
+    throw new InterceptorError(
+      'USAGE_BAD_PORT',
+      `port ${wanted} of ${name} is ${found.map((p) => p.protocol ?? 'TCP').join(' and ')}`,
+      {
+        hint:
+          protocol === undefined
+            ? 'only TCP and UDP can be intercepted'
+            : `leave "/${protocol}" out, or name another port`,
+      },
+    );
   return port;
 }
 

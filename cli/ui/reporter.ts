@@ -278,6 +278,7 @@ function inBackground({ pid, target }: Background, meanwhile = ''): string {
   return `in the background (pid ${pid})${meanwhile}; intercept leave ${target} ends it`;
 }
 
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** `1 pod`, `2 pods`. */
+export function plural(count: number, noun: string, several = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : several}`;
 }

@@ -92,6 +92,10 @@ test('a port that the Service does not have, an SCTP port and a port given twice
     message: /no port nope; it has web 80, sig 36412\/SCTP, alt 81/,
   });
   assert.throws(() => choose(service, workload, ['3000:36412']), { code: 'USAGE_BAD_PORT', message: /SCTP/ });
+  assert.throws(() => choose(service, workload, ['3000:web/udp']), {
+    code: 'USAGE_BAD_PORT',
+    message: 'port web of service "web" is TCP',
+  });
   assert.throws(() => choose(service, workload, ['1:80', '2:81']), {
     code: 'USAGE_BAD_PORT',
     message: /same port 8080/,
