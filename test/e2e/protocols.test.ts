@@ -52,8 +52,11 @@ describe.skipIf(cluster === undefined)('with a filter, requests of one connectio
     return stdout;
   }
 
-  async function start(tlsFrom: string): Promise<void> {
-    const ports = PORTS.flatMap((name, place) => ['--port', `${3000 + place}:${name}`]);
+  async function start(
+    tlsFrom: string,
+    mappings = PORTS.map((name, place) => `${3000 + place}:${name}`),
+  ): Promise<void> {
+    const ports = mappings.flatMap((mapping) => ['--port', mapping]);
     const options = ['--header', 'x-user: dev-1', '--tls-from', tlsFrom, '--env', 'WHO=laptop', '--keep-agent'];
     run = await startIntercept(scene.laptop, [TARGET, ...ports, ...options, '--', 'node', processFile, '3000'], {
       namespace: scene.namespace,
@@ -250,6 +253,20 @@ describe.skipIf(cluster === undefined)('with a filter, requests of one connectio
     await start('/served');
     assert.deepEqual(await call('tls', certificate), expected, run.transcript);
   });
+
+  test.skipIf(!hasTools)(
+    'with --tls-from a process with HTTP/1.1 only takes nothing of what callers ask an app in HTTP/2, which a warning says',
+    async () => {
+      assert.equal(await run.interrupt(), 0, run.transcript);
+      await start('served', ['3003:tls']);
+      const url = `https://${TARGET}/mixed`;
+      const version = ['-k', '-w', '%{http_version}'];
+      assert.equal(await curl(...version, ...KEY, url), 'app 2.0 GET /mixed 0\n2', run.transcript);
+      assert.equal(await curl(...version, '--http1.1', ...KEY, url), 'laptop 1.1 GET /mixed\n1.1', run.transcript);
+      const told = /the process does not speak HTTP\/2 in TLS, as callers of port 8082 of the app do: the app answers/;
+      await run.untilMatch((event) => event.event === 'warning' && told.test(event.message), 'warning', 10_000);
+    },
+  );
 
   async function untilSeen(
     holds: (seen: Readonly<Record<string, Seen>>) => boolean,
