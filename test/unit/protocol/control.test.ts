@@ -16,7 +16,11 @@ test('messages come back as they were sent', () => {
     { type: 'response', id: 2, result: { a: 1 } },
     { type: 'response', id: 3, error: { code: 'TARGET_IN_USE', message: 'm', holder: HOLDER, filter: FILTER } },
     { type: 'response', id: 3, error: { code: 'C', message: 'm', holder: { ...HOLDER, lastActivityMs: 3 } } },
-    { type: 'response', id: 3, error: { code: 'C', message: 'm', others: [{ holder: HOLDER, filter: FILTER }], more: 2 } },
+    {
+      type: 'response',
+      id: 3,
+      error: { code: 'C', message: 'm', others: [{ holder: HOLDER, filter: FILTER }], more: 2 },
+    },
     { type: 'event', event: 'evicted', by: 'bob@box' },
     { type: 'event', event: 'evicted', by: 'bob@box', takeOver: true },
     { type: 'event', event: 'not-http', appPort: 80, speaks: 'tls' },
