@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
+import { waitFor } from '../cluster/exec.ts';
 import { startIntercept } from '../support/intercept-run.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
 
@@ -75,7 +76,9 @@ describe.skipIf(cluster === undefined)('UDP ports of a Service', () => {
       const resources = [`deployment/${name}`, `service/${name}`];
       const before = await scene.snapshot(...resources);
       const byApp = JSON.stringify({ udp: { app: CALLS }, tcp: { app: CALLS } });
-      assert.equal(await answeredBy(name), byApp);
+      // kube-proxy follows a new Service behind its pods' readiness, and nobody sends a lost datagram again.
+      const settled = async (): Promise<true | undefined> => ((await answeredBy(name)) === byApp ? true : undefined);
+      await waitFor(settled, { timeoutMs: END_MS, onTimeout: () => new Error('the app does not answer') });
 
       const env = ['--env', 'WHO=laptop', '--env', 'PORT=3000'];
       const args = [`svc/${name}`, '--port', '3000:53/udp', ...env, '--', 'node', scene.processFile];
