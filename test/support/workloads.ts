@@ -44,7 +44,7 @@ server.keepAliveTimeout = 60000;
 server.listen(Number(process.env.PORT || ${APP_PORT}), process.env.LISTEN_HOST || '0.0.0.0');
 process.on('SIGTERM', () => {
   draining = true;
-  setTimeout(() => { server.close(() => process.exit(0)); server.closeIdleConnections(); }, Number(process.env.DRAIN_MS || 1000));
+  setTimeout(() => { server.close(() => process.exit(0)); server.closeIdleConnections(); }, Number(process.env.DRAIN_MS || 2000));
 });
 process.on('SIGINT', () => process.emit('SIGTERM'));
 `;
