@@ -51,7 +51,7 @@ export async function startTunnelServer(options: TunnelServerOptions): Promise<T
     { key: credentials.tlsKey, cert: credentials.tlsCert, minVersion: 'TLSv1.2', noDelay: true, keepAlive: true },
     (request, response) => void answer(request, response, options),
   );
-  server.on('connection', (socket) => peers.add(socket as Socket)); // typed as any stream that one may emit oneself
+  server.on('connection', (socket) => peers.add(socket as Socket)); // its type allows for other streams, emitted by oneself
   server.on('tlsClientError', (failure) => log.debug('TLS handshake failed', { reason: failure.message }));
   server.on('clientError', (_failure, socket) => socket.destroy());
   const acceptNoMore = acceptWebSocket(server, {

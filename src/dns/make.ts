@@ -113,7 +113,7 @@ export function syntheticReply(question: Question, { rcode, values, ttlSeconds: 
     flags: FLAG_RECURSION_AVAILABLE | (question.flags & (FLAG_RECURSION_DESIRED | FLAG_CHECKING_DISABLED)) | rcode,
     questions: [{ name, type, class: 'IN' }],
     answers: good.map((data) => ({ name, type, ttl, data })),
-    // A SOA, so that this "no" is kept for a moment as any other (RFC 2308 §5).
+    // A SOA, so that this "no" is kept for a moment like others (RFC 2308 §5).
     authorities:
       good.length > 0
         ? []

@@ -54,7 +54,7 @@ export class DnsServer {
 
   /**
    * Listens on an address, UDP and TCP on the same port.
-   * @param port 0: any free one
+   * @param port 0 stands for one that is free
    * @returns the port
    * @throws Error EADDRINUSE, EACCES, EADDRNOTAVAIL
    */

@@ -11,7 +11,7 @@ export interface ProxyModeOptions {
   /** What the command would get without us: its NODE_OPTIONS and JAVA_TOOL_OPTIONS are kept. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
-  /** 0 or none: any free port. */
+  /** With 0 or none the system chooses a free one. */
   readonly port?: number | undefined;
 }
 

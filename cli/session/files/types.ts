@@ -4,7 +4,7 @@ import type { Mux } from '../../../src/mux/mux.ts';
 import type { Report } from '../../ui/events.ts';
 import type { ControlClient } from '../control-client.ts';
 
-/** Where the copies come from: any agent of the workload; its pods have the same volumes. `AgentTunnel` is one. */
+/** Where the copies come from, whichever agent of the workload it is: its pods have the same volumes. `AgentTunnel` is one. */
 export interface FilesTunnel {
   readonly pod: string;
   readonly mux: Mux;
