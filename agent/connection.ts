@@ -281,7 +281,7 @@ export class Connection {
   }
 
   /**
-   * Holds the first bytes back for a moment; unless they are a proof request, the connection then begins like all others. One that
+   * Holds the first bytes back for a moment; unless they are a proof request, the connection then begins like others. One that
    * says nothing meanwhile begins without copies: they are made when it is certain that it is no proof that came late.
    */
   #awaitProof(gate: ProofGate): void {
