@@ -122,7 +122,7 @@ describe.skipIf(cluster === undefined)('what a session opens in the pod', () => 
     const key = parseTunnelKey(Buffer.from(secret?.data.key ?? '', 'base64').toString());
     const env = pod.spec.containers.flatMap((container) => container.env ?? []);
     const { tunnelPort } = parseAgentConfig(env.find(({ name }) => name === AGENT_CONFIG_ENV)?.value ?? '');
-    const access = await loadKubeConfig({ kubeconfig: scene.namespace.editKubeconfig });
+    const access = await loadKubeConfig({ kubeconfig: scene.namespace.developerKubeconfig });
     return await connectAgentTunnel({
       access,
       address: { namespace: scene.namespace.name, pod: pod.metadata.name, tunnelPort, certificate: '' },

@@ -45,7 +45,7 @@ export interface Laptop {
   readonly uid: number;
   readonly user: string;
   readonly relay: Relay;
-  /** Writes, into the laptop's home, the kubeconfig of a user with the built-in `edit` role in that namespace alone. */
+  /** Writes, into the laptop's home, the kubeconfig of a user with the Role of deploy/rbac.yaml in that namespace alone. */
   kubeconfig(namespace: TestNamespace): Promise<string>;
   /** Starts a command as the ordinary user. The child is the command itself, so signals reach it directly. */
   spawn(command: readonly string[], options?: LaptopSpawnOptions): ChildProcess;

@@ -28,7 +28,7 @@ export async function openManySessions(
   options: { readonly count: number; readonly prefix: string; readonly appPort: number },
 ): Promise<ManySessions> {
   const { count, prefix, appPort } = options;
-  const access = await loadKubeConfig({ kubeconfig: namespace.editKubeconfig });
+  const access = await loadKubeConfig({ kubeconfig: namespace.developerKubeconfig });
   const { tunnelPort, pod } = await findAgent(namespace, workload);
   const credentials = await findCredentials(namespace, workload);
   const stop = new AbortController();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tryRun, waitFor } from '../cluster/exec.ts';
 import type { TestCluster } from './cluster.ts';
+import { readDeveloperRole } from './developer-role.ts';
 
 const DEVELOPER = 'developer';
 const TOKEN_SECONDS = 6 * 3600;
@@ -21,11 +22,11 @@ export interface Caller {
   exec(command: readonly string[], options?: { timeoutMs?: number; input?: string }): Promise<ExecResult>;
 }
 
-/** A namespace that one test has for itself, and a developer who may `edit` it and nothing else. */
+/** A namespace that one test has for itself, and a developer with the Role of deploy/rbac.yaml there and nothing else. */
 export interface TestNamespace {
   readonly name: string;
   /** A kubeconfig of that developer which reaches the API server directly; a laptop has its own: laptop.kubeconfig(). */
-  readonly editKubeconfig: string;
+  readonly developerKubeconfig: string;
   /** The text of a kubeconfig of that developer for another address of the API server. */
   kubeconfigFor(server: string): string;
   /** kubectl as administrator, in this namespace. */
@@ -45,13 +46,15 @@ export interface TestNamespace {
 export async function createTestNamespace(cluster: TestCluster, prefix: string): Promise<TestNamespace> {
   const name = `${prefix}-${randomBytes(3).toString('hex')}`;
   await cluster.kubectl(['create', 'namespace', name]);
+  const role = await readDeveloperRole();
   await cluster.apply(name, [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: DEVELOPER } },
+    role,
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'RoleBinding',
       metadata: { name: DEVELOPER },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'edit' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: role.kind, name: role.metadata.name },
       subjects: [{ kind: 'ServiceAccount', name: DEVELOPER, namespace: name }],
     },
   ]);
@@ -61,7 +64,7 @@ export async function createTestNamespace(cluster: TestCluster, prefix: string):
   const namespace = new ClusterNamespace(cluster, name, token, folder);
   const { host, port } = cluster.apiServer;
   const direct = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  await writeFile(namespace.editKubeconfig, namespace.kubeconfigFor(direct), { mode: 0o600 });
+  await writeFile(namespace.developerKubeconfig, namespace.kubeconfigFor(direct), { mode: 0o600 });
   return namespace;
 }
 
@@ -98,7 +101,7 @@ interface CountedWorkload {
 
 class ClusterNamespace implements TestNamespace {
   readonly name: string;
-  readonly editKubeconfig: string;
+  readonly developerKubeconfig: string;
   readonly #cluster: TestCluster;
   readonly #token: string;
   readonly #folder: string;
@@ -109,7 +112,7 @@ class ClusterNamespace implements TestNamespace {
     this.name = name;
     this.#token = token;
     this.#folder = folder;
-    this.editKubeconfig = join(folder, 'edit.kubeconfig');
+    this.developerKubeconfig = join(folder, 'edit.kubeconfig');
   }
 
   kubeconfigFor(server: string): string {

@@ -71,7 +71,7 @@ afterAll(async () => {
 });
 
 async function editAccess() {
-  return await loadKubeConfig({ kubeconfig: namespace.editKubeconfig, env: {} });
+  return await loadKubeConfig({ kubeconfig: namespace.developerKubeconfig, env: {} });
 }
 function target() {
   return { namespace: namespace.name, pod: 'app', port: PORT, signal: AbortSignal.timeout(30_000) };

@@ -89,7 +89,7 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
       { timeoutMs: 30_000, onTimeout: () => new Error('rollouts are not served') },
     );
     // discovery is asked once per client: these are new ones
-    const access = await loadKubeConfig({ kubeconfig: bench.namespace.editKubeconfig });
+    const access = await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig });
     await using without = await KubeClient.connect(access);
     assert.deepEqual(await findInstalls(without, bench.namespace.name), []);
     await assert.rejects(resolve(without, 'nothing'), { code: 'TARGET_NOT_FOUND' });
@@ -101,7 +101,7 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   });
 
   withObjects('is intercepted and put back, and a pause of its canary is told as what it is', async () => {
-    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.editKubeconfig }));
+    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }));
     // what Argo's controller has made of a Rollout of two: a ReplicaSet of its own, whose pods have its hash
     const [service, deployment] = workload({ name: 'shop', image: bench.cluster.nodeImage }) as [unknown, Workload];
     const steps = [{ setWeight: 50 }, { pause: {} }];
@@ -207,7 +207,7 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   });
 
   withObjects('whose template is another object’s is refused', async () => {
-    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.editKubeconfig }));
+    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }));
     await bench.namespace.apply({
       apiVersion: 'argoproj.io/v1alpha1',
       kind: 'Rollout',

@@ -33,7 +33,7 @@ export class Bench implements AsyncDisposable {
 
   static async open(cluster: TestCluster, prefix: string): Promise<Bench> {
     const namespace = await cluster.createNamespace(prefix);
-    const access = await loadKubeConfig({ kubeconfig: namespace.editKubeconfig });
+    const access = await loadKubeConfig({ kubeconfig: namespace.developerKubeconfig });
     return new Bench(cluster, namespace, await KubeClient.connect(access));
   }
 

@@ -151,7 +151,10 @@ test('refusals have their code, and say what is missing', async () => {
   const rights = await at('/rights');
   assert.ok(isForbidden(rights));
   assert.equal(rights.message, 'user "dev" may not patch deployments (apps) in namespace "shop"');
-  assert.equal(rights.hint, 'missing rule in a Role: apiGroups ["apps"], resources ["deployments"], verbs ["patch"]');
+  assert.equal(
+    rights.hint,
+    'missing rule in a Role: apiGroups ["apps"], resources ["deployments"], verbs ["patch"]; deploy/rbac.yaml has all that are needed',
+  );
   const nodes = await at('/cluster');
   assert.match(
     `${nodes.message}; ${nodes.hint}`,
