@@ -6,6 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { errorText } from '../../errors.ts';
+import { isIdempotent } from '../idempotent.ts';
 import { type Answerer, type HttpRoutes, isRefusal, type Refusal } from '../routing.ts';
 import { headersToSend, requestHead, whyAmbiguous, withoutDuplicates } from './fields.ts';
 import type { Copies } from './mirrors.ts';
@@ -20,8 +21,6 @@ const {
   NGHTTP2_CANCEL: CANCEL,
   NGHTTP2_FLAG_END_STREAM: END_STREAM,
 } = constants;
-/** May be sent twice without harm (RFC 9110 §9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 /** Their answers have no body, so Node sends END_STREAM with the head and waits for no trailers. */
 const WITHOUT_BODY = new Set([204, 205, 304]);
 
@@ -194,7 +193,7 @@ export class Exchange {
       this.#repeat(answerer); // its GOAWAY says that it never saw this one
     } else if (!upstream.isGone) {
       stream.close(code === NO_ERROR ? INTERNAL_ERROR : code);
-    } else if (isReused && !this.#hasBody && IDEMPOTENT.has(String(this.#headers[':method']))) {
+    } else if (isReused && !this.#hasBody && isIdempotent(String(this.#headers[':method']))) {
       this.#repeat(answerer); // it may have left before it saw this one
     } else {
       this.#refuse({ status: 502, reason: `the connection was lost: ${upstream.failure ?? 'it was closed'}` });
