@@ -36,7 +36,9 @@ export interface RolloutState {
   readonly replicaSets: Map<string, ReplicaSet>;
   /** The latest problem that events told, by the uid of what they are about. */
   readonly eventProblems: Map<string, Problem>;
-  /** Uids of pods that we have asked to end: the watch may not have told yet. */
+  /** Of a ReplicaSet: pods that were taken out of it, by uid. */
+  readonly takenOut: Map<string, Pod>;
+  /** Uids of pods that we have asked to leave: the watch may not have told yet. */
   readonly asked: ReadonlySet<string>;
 }
 
@@ -53,6 +55,8 @@ export interface RolloutView {
   readonly stuck: readonly Pod[];
   /** The pod to delete now, where the controller does not replace pods itself. */
   readonly replace: Pod | undefined;
+  /** Pods that were taken out and not told to end yet. */
+  readonly takenOut: readonly Pod[];
   /** Pods of the workload that were told to end and still exist: callers may reach them until the nodes' proxies know. */
   readonly leaving: readonly Pod[];
 }
@@ -71,6 +75,7 @@ export function judgeRollout(state: RolloutState): RolloutView {
     unschedulable: [],
     stuck: [],
     replace: undefined,
+    takenOut: [],
     leaving: [],
   };
   if (workload === undefined) return { ...nothing, waitingFor: undefined };
@@ -92,7 +97,8 @@ export function judgeRollout(state: RolloutState): RolloutView {
       ? []
       : [{ pod, problem: withEvent(problem, state.eventProblems.get(pod.metadata.uid ?? '')) }];
   });
-  const done = isRolledOut(kind, workload, { wanted, present, old });
+  const takenOut = [...state.takenOut.values()].filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  const done = isRolledOut(kind, workload, { wanted, present, old }) && takenOut.length === 0;
   const byHand = isReplacedByHand(kind, workload);
   const creation = creationProblem(state, workload, replicaSet);
   const failed = problems.find(({ problem }) => problem.severity === 'failed');
@@ -108,8 +114,11 @@ export function judgeRollout(state: RolloutState): RolloutView {
     unschedulable: problems.filter(({ problem }) => problem.reason === 'Unschedulable').map(({ pod }) => pod),
     stuck: kind === 'StatefulSet' && !byHand ? old.filter((pod) => !isPodReady(pod)) : [],
     replace: byHand && !done ? podToReplace(kind, { wanted, present, old, leaving }) : undefined,
+    takenOut,
     leaving,
-    waitingFor: done ? undefined : waitingText(workload, creation, first, byHand ? leaving : old, updatedReady, wanted),
+    waitingFor: done
+      ? undefined
+      : waitingText(workload, creation, first, byHand ? [...leaving, ...takenOut] : old, updatedReady, wanted),
   };
 }
 
