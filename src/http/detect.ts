@@ -13,7 +13,7 @@ const SILENT_MS = 250;
 const NOTHING = Buffer.alloc(0);
 
 /** What a connection on a filtered port is read with. */
-export interface HttpOptions extends Pick<H1Options, 'signal' | 'draining' | 'log'> {
+export interface HttpOptions extends Pick<H1Options, 'signal' | 'draining' | 'log' | 'meter'> {
   /**
    * The app: who speaks no HTTP goes there. What decide() names with the same id is asked whether it speaks HTTP/2 in clear text
    * (once a minute for each object, so name the same one for every caller).

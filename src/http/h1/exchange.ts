@@ -1,4 +1,5 @@
 import { isIdempotent } from '../idempotent.ts';
+import { sideBytes } from '../meter.ts';
 import { type Answerer, type Decision, isRefusal, type Refusal } from '../routing.ts';
 import { Answer, type AnswerReader } from './answer.ts';
 import { BadMessage } from './bad-message.ts';
@@ -62,6 +63,11 @@ export class Exchange implements UpstreamUser, AnswerReader {
   get isFull(): boolean {
     if (this.#upstream !== undefined) return this.#upstream.stream.writableNeedDrain;
     return this.#giveUpDial !== undefined && this.#kept.isFull;
+  }
+
+  /** What waits here for somebody to take it. */
+  get heldBytes(): number {
+    return this.#kept.heldBytes + (this.#upstream === undefined ? 0 : sideBytes(this.#upstream.stream));
   }
 
   begin(): void {

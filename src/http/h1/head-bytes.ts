@@ -27,6 +27,11 @@ export class HeadBytes {
     return this.#head;
   }
 
+  /** Memory that a head takes which is not complete. */
+  get heldBytes(): number {
+    return this.#held?.byteLength ?? 0;
+  }
+
   /** Whether a head has begun. */
   get begun(): boolean {
     return this.#heldBytes > 0;

@@ -39,6 +39,11 @@ export class KeptRequest {
     return this.#bodyBytes >= MAX_REPLAY_BYTES;
   }
 
+  /** What it takes in memory. */
+  get heldBytes(): number {
+    return this.#first.bytes.byteLength + this.#bodyBytes;
+  }
+
   /** Keeps more of the body. @param isSent somebody has it: then too large a body is given up */
   push(bytes: Buffer, isSent: boolean): void {
     if (this.#body === undefined) return;

@@ -7,6 +7,7 @@ import {
 } from 'node:http2';
 import { errorText } from '../../errors.ts';
 import { isIdempotent } from '../idempotent.ts';
+import { sideBytes } from '../meter.ts';
 import { type Answerer, type HttpRoutes, isRefusal, type Refusal } from '../routing.ts';
 import { headersToSend, requestHead, whyAmbiguous, withoutDuplicates } from './fields.ts';
 import type { Copies } from './mirrors.ts';
@@ -48,6 +49,8 @@ export class Exchange {
   #upload: 'waiting' | 'open' | 'ended';
   #download: 'waiting' | 'open' | 'ended' = 'waiting';
   #isRepeated = false;
+  /** What the answerer was asked last. */
+  #request: ClientHttp2Stream | undefined;
 
   constructor(
     stream: ServerHttp2Stream,
@@ -64,6 +67,11 @@ export class Exchange {
     this.#trailers = keepTrailers(stream);
     this.#upload = hasBody ? 'waiting' : 'ended';
     if (!hasBody) stream.resume(); // to its end, or it would never close
+  }
+
+  /** What waits here for somebody to take it. */
+  get heldBytes(): number {
+    return sideBytes(this.#stream) + (this.#request === undefined ? 0 : sideBytes(this.#request));
   }
 
   /** Decides who answers, and has it done. */
@@ -117,6 +125,7 @@ export class Exchange {
       return;
     }
     const done = answerer.began();
+    this.#request = request;
     upstream.add(request);
     request.on('error', () => {}); // 'close' follows, with the code
     request.on('headers', (headers: IncomingHttpHeaders, _flags: number, raw: string[]) => this.#inform(headers, raw));
