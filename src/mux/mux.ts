@@ -7,7 +7,8 @@ import type { Frame } from '../protocol/frames.ts';
 import { MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from '../protocol/limits.ts';
 import { Channel, type ChannelOwner, type OpenInfo } from './channel.ts';
 import { MUX_LIMITS, type MuxLimits, TRANSPORT_HIGH_WATER_BYTES } from './limits.ts';
-import { Liveness } from './liveness.ts';
+import { Link } from './link.ts';
+import { BEGINNING } from './resume-point.ts';
 import { SendQueue } from './send-queue.ts';
 import { MuxStream } from './stream.ts';
 import type { Transport } from './transport.ts';
@@ -17,8 +18,6 @@ export { MuxStream, StreamResetError } from './stream.ts';
 
 /** A message is sent once it has this much; what is emitted together and is small shares one message. */
 const MESSAGE_BYTES = MAX_PAYLOAD_BYTES;
-/** Signals go out above the carrier's high water too; a peer that makes us say this much without reading is cut off. */
-const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 
 export interface MuxOptions {
   readonly side: 'session' | 'agent';
@@ -44,11 +43,10 @@ export interface MuxStats {
 export class Mux {
   /** Undefined after our own close(); else why the tunnel ended. All streams have been reset by then. */
   readonly closed: Promise<Error | undefined>;
-  readonly #transport: Transport;
+  readonly #link: Link;
   readonly #options: MuxOptions;
   readonly #log: Log;
   readonly #limits: MuxLimits;
-  readonly #liveness: Liveness;
   readonly #owner: ChannelOwner;
 
   /** Streams that are open on the wire. */
@@ -64,7 +62,6 @@ export class Mux {
   readonly #sendQueue = new SendQueue();
   readonly #signalling = new Set<Channel>();
   #frames: Frame[] = [];
-  #pongDue: bigint | undefined;
   #flushScheduled = false;
   readonly #runFlush = (): void => {
     this.#flushScheduled = false;
@@ -82,7 +79,6 @@ export class Mux {
   #closeTimer: NodeJS.Timeout | undefined;
 
   constructor(transport: Transport, options: MuxOptions) {
-    this.#transport = transport;
     this.#options = options;
     this.#log = options.log ?? silentLog;
     this.#limits = { ...MUX_LIMITS, ...options.limits };
@@ -90,24 +86,26 @@ export class Mux {
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
-    this.#liveness = new Liveness(
-      this.#limits,
-      (token) => this.#sendFrame({ type: 'ping', token }),
-      (silentMs) => this.#end(lost(`the carrier was silent for ${Math.round(silentMs)} ms`)),
-    );
+    const isLink = transport instanceof Link;
+    const link = isLink ? transport : new Link({ resumeForMs: 0, limits: this.#limits });
+    this.#link = link;
     this.#owner = this.#makeOwner();
-    transport.onDrain = () => this.#flush();
-    transport.onMessage = (message) => this.#receive(message);
-    transport.onClose = (error) => {
-      const why = error === undefined ? 'the peer closed the tunnel' : `the carrier was lost: ${errorText(error)}`;
-      this.#end(lost(why, error));
+    link.onDrain = () => this.#flush();
+    link.onMessage = (message) => this.#receive(message);
+    link.onClose = (error) => {
+      if (error instanceof InterceptorError) this.#end(error);
+      else
+        this.#end(
+          lost(error === undefined ? 'the peer closed the tunnel' : `the carrier was lost: ${error.message}`, error),
+        );
     };
-    transport.resume();
+    if (!isLink) link.attach(transport, BEGINNING);
+    this.#scheduleFlush();
   }
 
   /** Of the last answered ping, in milliseconds. */
   get roundTripMs(): number | undefined {
-    return this.#liveness.roundTripMs;
+    return this.#link.roundTripMs;
   }
 
   /**
@@ -142,7 +140,7 @@ export class Mux {
     return {
       openStreams: this.#streams.size,
       queuedBytes: this.#receivedBytes + this.#pendingBytes,
-      timers: this.#liveness.timers + (this.#closeTimer === undefined ? 0 : 1),
+      timers: this.#link.timers + (this.#closeTimer === undefined ? 0 : 1),
     };
   }
 
@@ -157,7 +155,7 @@ export class Mux {
   }
 
   async #closeOrderly(): Promise<void> {
-    if (!this.#over) {
+    if (!this.#over && this.#link.isAttached) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
         this.#closeTimer = setTimeout(resolve, this.#limits.closeDeadlineMs);
@@ -175,8 +173,7 @@ export class Mux {
   #end(reason: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.#liveness.stop();
-    const transport = this.#transport;
+    const transport = this.#link;
     transport.onDrain = undefined;
     transport.onMessage = () => {}; // until the carrier is gone
     if (reason === undefined) {
@@ -198,7 +195,6 @@ export class Mux {
   // ---- receiving
 
   #receive(message: Uint8Array): void {
-    this.#liveness.heard();
     try {
       for (const frame of decodeMessage(message)) {
         if (this.#over) return;
@@ -229,19 +225,14 @@ export class Mux {
       case 'reset':
         this.#channel(frame.streamId)?.receiveReset(frame.reason);
         return;
-      case 'ping':
-        // Only the latest is answered: a flood of pings costs one pong a flush.
-        this.#pongDue = frame.token;
-        this.#scheduleFlush();
-        return;
-      case 'pong':
-        this.#liveness.pong(frame.token);
-        return;
       case 'control':
         this.#handleControl(frame.text);
         return;
+      case 'ping':
+      case 'pong':
       case 'ack':
-        return; // kept for resume (PROTOCOL.md "Resume"): nothing is held back for it yet
+      case 'close':
+        throw violation(`${frame.type} among frames of streams`);
       default:
         frame satisfies never;
     }
@@ -319,7 +310,7 @@ export class Mux {
     return {
       limits: this.#limits,
       get shortestRoundTripMs() {
-        return mux.#liveness.shortestRoundTripMs;
+        return mux.#link.shortestRoundTripMs;
       },
       wantsToSend: (channel) => {
         this.#sendQueue.add(channel);
@@ -382,24 +373,20 @@ export class Mux {
 
   /** Writes signals, then data in turns until nobody has any or the carrier is full; its drain goes on from there. */
   #flush(): void {
-    if (this.#over) return;
+    // Without a carrier all waits here, where it is bounded and can still be taken back.
+    if (this.#over || !this.#link.isAttached) return;
     this.#writeSignals();
-    while (this.#transport.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) {
+    while (this.#link.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) {
       const channel = this.#sendQueue.next();
       if (channel === undefined) break;
       channel.writeData(this.#writer, MAX_PAYLOAD_BYTES);
       this.#sendWhenFull();
     }
     if (this.#writer.byteLength > 0) this.#sendMessage();
-    if (this.#transport.bufferedBytes > MAX_UNSENT_BYTES) this.#end(lost('the peer does not read'));
-    else if (this.#onIdle !== undefined && this.#frames.length === 0 && this.#sendQueue.isIdle) this.#onIdle();
+    if (this.#onIdle !== undefined && this.#frames.length === 0 && this.#sendQueue.isIdle) this.#onIdle();
   }
 
   #writeSignals(): void {
-    if (this.#pongDue !== undefined) {
-      this.#writer.frame({ type: 'pong', token: this.#pongDue });
-      this.#pongDue = undefined;
-    }
     const frames = this.#frames;
     this.#frames = [];
     for (const frame of frames) {
@@ -422,7 +409,7 @@ export class Mux {
 
   #sendMessage(): void {
     const message = this.#writer.take();
-    this.#transport.send(message, () => this.#writer.recycle(message));
+    this.#link.send(message, () => this.#writer.recycle(message));
   }
 }
 

@@ -80,6 +80,9 @@ export class MessageWriter {
         this.#buffer.writeBigUInt64BE(frame.messages, at);
         return this;
       }
+      case 'close':
+        this.#header(FRAME_NUMBERS.close, 0, 0);
+        return this;
       default:
         return frame satisfies never;
     }
@@ -214,6 +217,9 @@ function decodeBody(type: number, id: number, buffer: Buffer, at: number, end: n
     case FRAME_NUMBERS.ack:
       check(id === 0 && bytes === 8, 'ack length or stream');
       return { type: 'ack', messages: buffer.readBigUInt64BE(at) };
+    case FRAME_NUMBERS.close:
+      check(id === 0 && bytes === 0, 'close length or stream');
+      return { type: 'close' };
     default:
       throw bad(`unknown frame type ${type}`);
   }

@@ -80,6 +80,8 @@ export interface Holder extends SessionIdentity {
   readonly lastSeenMs: number;
   /** Whether its carrier is up now. */
   readonly connected: boolean;
+  /** The carrier was lost a moment ago: the streams of the session wait for another one. */
+  readonly reconnecting?: boolean;
   /** When the last request or connection of its intercepts ended; now while one is open; absent: none so far. */
   readonly lastActivityMs?: number;
 }

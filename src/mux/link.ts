@@ -1,0 +1,395 @@
+import { randomBytes } from 'node:crypto';
+import { errorText, InterceptorError } from '../errors.ts';
+import { type Log, silentLog } from '../log.ts';
+import { decodeMessage, MessageWriter } from '../protocol/codec.ts';
+import { FRAME_NUMBERS, type Frame } from '../protocol/frames.ts';
+import { Inbox } from './inbox.ts';
+import { LINK_LIMITS, type LinkLimits, TRANSPORT_HIGH_WATER_BYTES } from './limits.ts';
+import { Liveness } from './liveness.ts';
+import type { ResumePoint } from './resume-point.ts';
+import type { Transport } from './transport.ts';
+import { UnackedQueue } from './unacked.ts';
+
+const LINK_ID_BYTES = 16;
+/** A message that begins with one of these is the link's own: one frame, not numbered, not kept. */
+const LINK_FRAMES: ReadonlySet<number | undefined> = new Set([
+  FRAME_NUMBERS.ping,
+  FRAME_NUMBERS.pong,
+  FRAME_NUMBERS.ack,
+  FRAME_NUMBERS.close,
+]);
+/** A slow carrier takes long for a message: each one that fell silent before it had moved any doubles the patience, so often. */
+const MAX_DOUBLINGS = 3;
+/** At the end a carrier that holds more than this is cut: its peer does not read. */
+const MAX_UNREAD_AT_CLOSE_BYTES = 4 * 1024 * 1024;
+
+export interface LinkOptions {
+  /** The session makes it, the agent takes the session's. Default: a random one. */
+  readonly id?: string;
+  /** How long it lives without a carrier; both ends must have agreed on it. 0: it ends with its carrier and keeps nothing. */
+  readonly resumeForMs: number;
+  readonly limits?: Partial<LinkLimits>;
+  readonly log?: Log;
+  readonly onAttached?: () => void;
+  /** Its carrier is gone; it goes on with the next, or ends after `resumeForMs`. Not called at its end. */
+  readonly onDetached?: (reason: Error) => void;
+}
+
+/**
+ * A Transport that outlives its carriers (PROTOCOL.md "Resume"): messages are numbered by counting and kept until they are
+ * acknowledged; behind a new carrier's handshake both ends go on where the other stopped. Finds carriers that died silently.
+ */
+export class Link extends Inbox implements Transport {
+  readonly id: string;
+  /** How long it lives without a carrier. */
+  readonly resumeMs: number;
+  onDrain: (() => void) | undefined;
+  /** Messages received: what a handshake tells the peer. */
+  received = 0;
+  /** It had a carrier once. */
+  begun = false;
+  /** Since when it has been without a carrier, by performance.now(); undefined while it has one or before the first. */
+  detachedSinceMs: number | undefined;
+  readonly #limits: LinkLimits;
+  readonly #options: LinkOptions;
+  readonly #log: Log;
+  readonly #unacked = new UnackedQueue();
+  readonly #writer = new MessageWriter();
+  #carrier: Transport | undefined;
+  #liveness: Liveness | undefined;
+  #over = false;
+  #paused = false;
+  #resumeTimer: NodeJS.Timeout | undefined;
+
+  #toSkip = 0;
+  #toAckBytes = 0;
+  #ackDue = false;
+  #ackTimer: NodeJS.Timeout | undefined;
+  #pongDue: bigint | undefined;
+  #answerScheduled = false;
+  #hasMoved = false;
+  #doublings = 0;
+
+  constructor(options: LinkOptions) {
+    super();
+    this.#options = options;
+    this.id = options.id ?? randomBytes(LINK_ID_BYTES).toString('base64url');
+    this.resumeMs = options.resumeForMs;
+    this.#limits = { ...LINK_LIMITS, ...options.limits };
+    this.#log = options.log ?? silentLog;
+  }
+
+  get isAttached(): boolean {
+    return this.#carrier !== undefined;
+  }
+
+  /** Of the present carrier's last answered ping, in milliseconds. */
+  get roundTripMs(): number | undefined {
+    return this.#liveness?.roundTripMs;
+  }
+
+  get shortestRoundTripMs(): number | undefined {
+    return this.#liveness?.shortestRoundTripMs;
+  }
+
+  get timers(): number {
+    const ours = [this.#resumeTimer, this.#ackTimer].filter((timer) => timer !== undefined).length;
+    return ours + (this.#liveness?.timers ?? 0);
+  }
+
+  /** Sent and not acknowledged, with what the keeping costs. */
+  get unackedBytes(): number {
+    return this.#unacked.bytes;
+  }
+
+  /** At least TRANSPORT_HIGH_WATER_BYTES while there is no carrier, or too much is not acknowledged. */
+  get bufferedBytes(): number {
+    const carrier = this.#carrier;
+    const bytes = (carrier?.bufferedBytes ?? 0) + this.#unacked.unsentBytes;
+    const isFull = carrier === undefined || this.#unacked.bytes >= this.#limits.maxUnackedBytes;
+    return isFull ? Math.max(bytes, TRANSPORT_HIGH_WATER_BYTES) : bytes;
+  }
+
+  /**
+   * Goes on over `carrier`, an authenticated one, paused behind its handshake; a carrier there was before is cut. Takes it over.
+   * @param at what the handshake told
+   * @throws InterceptorError PROTOCOL_BAD_FRAME, TUNNEL_LOST: the two ends do not fit, or the link is over; it is over then
+   */
+  attach(carrier: Transport, at: ResumePoint): void {
+    try {
+      if (this.#over) throw lost('the tunnel is over');
+      if (at.received > this.received) throw lost('more was told to be received than there was');
+      this.#unacked.acknowledge(at.peerReceived);
+    } catch (error) {
+      carrier.terminate();
+      if (error instanceof Error) this.fail(error);
+      throw error;
+    }
+    this.#letGo()?.terminate();
+    clearTimeout(this.#resumeTimer);
+    this.#resumeTimer = undefined;
+    this.detachedSinceMs = undefined;
+    this.begun = true;
+    this.#carrier = carrier;
+    this.#unacked.rewind();
+    // Came in over the carrier before while the handshake was on its way: the peer sends it again.
+    this.#toSkip = this.received - at.received;
+    this.#toAckBytes = 0;
+    this.#ackDue = false;
+    this.#hasMoved = false;
+    carrier.onDrain = () => this.#drained();
+    carrier.onMessage = (message) => this.#receive(message);
+    carrier.onClose = (error) => this.#lost(error);
+    this.#liveness = new Liveness(
+      this.#limits.pingIntervalMs,
+      this.#limits.pingDeadlineMs * 2 ** this.#doublings,
+      (token) => this.#say({ type: 'ping', token }),
+      (silentMs) => this.#silent(silentMs),
+    );
+    if (this.#paused) carrier.pause();
+    else carrier.resume();
+    this.#options.onAttached?.();
+    this.#drained();
+  }
+
+  /** Cuts the carrier; the link goes on with the next one. */
+  lose(reason: Error): void {
+    const carrier = this.#letGo();
+    if (carrier === undefined || this.#over) return;
+    carrier.terminate();
+    if (this.resumeMs === 0) {
+      this.#end(reason);
+      return;
+    }
+    this.#log.debug('carrier lost', { reason: reason.message });
+    this.detachedSinceMs = performance.now();
+    this.#resumeTimer = setTimeout(() => {
+      this.#end(lost(`no carrier for ${this.resumeMs / 1000} s: ${reason.message}`, reason));
+    }, this.resumeMs);
+    this.#options.onDetached?.(reason);
+  }
+
+  /** Ends at once: the peer does not know it any more, or nobody will bring another carrier. */
+  fail(reason: Error): void {
+    if (this.#over) return;
+    this.#sayClose();
+    this.#end(reason);
+  }
+
+  send(message: Uint8Array, onSent?: () => void): void {
+    if (this.#over) return;
+    if (this.resumeMs === 0) this.#carrier?.send(message, onSent);
+    else {
+      this.#unacked.add(message, onSent);
+      this.#pump();
+    }
+    const unread = Math.max(this.#unacked.bytes, this.#carrier?.bufferedBytes ?? 0);
+    if (unread > this.#limits.maxUnsentBytes) this.fail(lost('the peer does not read'));
+  }
+
+  override pause(): void {
+    this.#paused = true;
+    super.pause();
+    this.#carrier?.pause();
+  }
+
+  override resume(): void {
+    this.#paused = false;
+    super.resume();
+    this.#carrier?.resume();
+  }
+
+  /** Sends what is kept, and that it is over. Without a carrier the peer is not told: it waits for its own time. */
+  close(): void {
+    if (this.#over) return;
+    const carrier = this.#carrier;
+    if (carrier !== undefined) while (this.#unacked.sendNext(carrier));
+    this.#sayClose();
+    this.#finishWith(this.#settle());
+  }
+
+  /** Ends at once, for good; the peer is told where that takes no waiting. */
+  terminate(): void {
+    if (this.#over) return;
+    this.#sayClose();
+    this.#end(undefined);
+  }
+
+  // ---- the carrier
+
+  #receive(message: Uint8Array): void {
+    this.#liveness?.heard();
+    if (LINK_FRAMES.has(message[0])) {
+      try {
+        this.#handle(message);
+      } catch (error) {
+        this.fail(error instanceof Error ? error : new InterceptorError('INTERNAL', errorText(error)));
+      }
+      return;
+    }
+    this.#hasMoved = true;
+    this.#toAckBytes += message.byteLength;
+    if (this.resumeMs > 0) this.#ackSoon();
+    if (this.#toSkip > 0) {
+      this.#toSkip -= 1;
+      return;
+    }
+    this.received += 1;
+    this.deliver(message);
+  }
+
+  #handle(message: Uint8Array): void {
+    const [frame, ...others] = decodeMessage(message);
+    if (others.length > 0) throw new InterceptorError('PROTOCOL_BAD_FRAME', 'bad frame: more behind one of the link');
+    switch (frame?.type) {
+      case 'ping':
+        // Only the latest is answered: a flood of pings costs one pong.
+        this.#pongDue = frame.token;
+        this.#scheduleAnswer();
+        return;
+      case 'pong':
+        this.#liveness?.pong(frame.token);
+        return;
+      case 'ack':
+        this.#acknowledged(Number(frame.messages));
+        return;
+      default:
+        this.#carrier?.close();
+        this.#finishWith(this.#settle());
+    }
+  }
+
+  #acknowledged(count: number): void {
+    if (this.resumeMs === 0) return;
+    const wasFull = this.#unacked.bytes >= this.#limits.maxUnackedBytes;
+    this.#unacked.acknowledge(count);
+    this.#hasMoved = true;
+    if (wasFull && this.#unacked.bytes < this.#limits.maxUnackedBytes) this.onDrain?.();
+  }
+
+  #silent(silentMs: number): void {
+    if (!this.#hasMoved) this.#doublings = Math.min(this.#doublings + 1, MAX_DOUBLINGS);
+    this.lose(lost(`the carrier was silent for ${Math.round(silentMs)} ms`));
+  }
+
+  #lost(error: Error | undefined): void {
+    if (this.resumeMs === 0) {
+      this.#letGo();
+      this.#end(error);
+    } else this.lose(error ?? new Error('closed by someone between'));
+  }
+
+  /** @returns the carrier there was; nothing of it comes here any more */
+  #letGo(): Transport | undefined {
+    const carrier = this.#carrier;
+    this.#carrier = undefined;
+    this.#stop();
+    if (carrier === undefined) return undefined;
+    if (this.#hasMoved) this.#doublings = 0;
+    carrier.onDrain = undefined;
+    carrier.onMessage = () => {};
+    carrier.onClose = () => {};
+    return carrier;
+  }
+
+  #stop(): void {
+    this.#liveness?.stop();
+    this.#liveness = undefined;
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    this.#pongDue = undefined;
+  }
+
+  #end(reason: Error | undefined): void {
+    if (this.#over) return;
+    this.#settle();
+    this.finish(reason);
+  }
+
+  /** Not before the carrier has closed: readers take what came right before the end. */
+  #finishWith(carrier: Transport | undefined): void {
+    if (carrier === undefined) this.finish(undefined);
+    else carrier.onClose = () => this.finish(undefined);
+  }
+
+  /** No more carriers, nothing kept. @returns the carrier there was */
+  #settle(): Transport | undefined {
+    this.#over = true;
+    clearTimeout(this.#resumeTimer);
+    this.#resumeTimer = undefined;
+    const carrier = this.#letGo();
+    this.#unacked.clear();
+    return carrier;
+  }
+
+  // ---- sending
+
+  #pump(): void {
+    const carrier = this.#carrier;
+    if (carrier === undefined) return;
+    while (carrier.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES && this.#unacked.sendNext(carrier));
+  }
+
+  #drained(): void {
+    this.#answer();
+    this.#pump();
+    if (this.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) this.onDrain?.();
+  }
+
+  #ackSoon(): void {
+    if (this.#toAckBytes >= this.#limits.ackEveryBytes) {
+      this.#ackDue = true;
+      this.#scheduleAnswer();
+    } else {
+      this.#ackTimer ??= setTimeout(() => {
+        this.#ackTimer = undefined;
+        this.#ackDue = true;
+        this.#answer();
+      }, this.#limits.ackDelayMs);
+    }
+  }
+
+  #scheduleAnswer(): void {
+    if (this.#answerScheduled) return;
+    this.#answerScheduled = true;
+    process.nextTick(() => {
+      this.#answerScheduled = false;
+      this.#answer();
+    });
+  }
+
+  /** Pong and ack, where the carrier has room for them: what waits in it is a sign of life as well. */
+  #answer(): void {
+    const carrier = this.#carrier;
+    if (carrier === undefined || carrier.bufferedBytes >= TRANSPORT_HIGH_WATER_BYTES) return;
+    if (this.#pongDue !== undefined) this.#say({ type: 'pong', token: this.#pongDue });
+    this.#pongDue = undefined;
+    // What is sent again is not acknowledged before it has come: the peer must not leave it out.
+    if (!this.#ackDue || this.#toSkip > 0) return;
+    this.#ackDue = false;
+    this.#toAckBytes = 0;
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    this.#say({ type: 'ack', messages: BigInt(this.received) });
+  }
+
+  #say(frame: Frame): void {
+    this.#carrier?.send(this.#writer.frame(frame).take());
+  }
+
+  /** Tells the peer that it is over, and closes the carrier; cuts it where the peer does not read. */
+  #sayClose(): void {
+    const carrier = this.#carrier;
+    if (carrier === undefined) return;
+    if (carrier.bufferedBytes > MAX_UNREAD_AT_CLOSE_BYTES) {
+      carrier.terminate();
+      return;
+    }
+    this.#say({ type: 'close' });
+    carrier.close();
+  }
+}
+
+function lost(what: string, cause?: Error): InterceptorError {
+  return new InterceptorError('TUNNEL_LOST', what, cause === undefined ? {} : { cause });
+}
