@@ -1,33 +1,31 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startFiles } from '../../../cli/session/files/files.ts';
 import type { CopiedFiles, FilesOptions } from '../../../cli/session/files/types.ts';
 import { silentLog } from '../../../src/log.ts';
+import { StateFolder } from '../../support/state-folder.ts';
 import { PodDouble, SourceDouble } from './pod-files.ts';
 
 const SESSION = 'abcDEF-_1';
 
 /** A laptop's folders for copies, the pods they come from, and what the user was told. */
 export class FilesWorld {
-  readonly folder: string;
   readonly warnings: string[] = [];
-  readonly #before = { XDG_STATE_HOME: process.env.XDG_STATE_HOME, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR };
+  readonly #state: StateFolder;
   readonly #pods: PodDouble[] = [];
   readonly #copied: CopiedFiles[] = [];
 
-  private constructor(folder: string) {
-    this.folder = folder;
-    process.env.XDG_STATE_HOME = join(folder, 'state');
-    process.env.XDG_RUNTIME_DIR = join(folder, 'run');
+  private constructor(state: StateFolder) {
+    this.#state = state;
   }
 
   static async open(): Promise<FilesWorld> {
-    const folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
-    await mkdir(join(folder, 'run'), { mode: 0o700 });
-    return new FilesWorld(folder);
+    return new FilesWorld(await StateFolder.openWithRuntime());
+  }
+
+  get folder(): string {
+    return this.#state.path;
   }
 
   /** Ends all copies and pods; nothing may be left of them. */
@@ -38,11 +36,7 @@ export class FilesWorld {
       assert.deepEqual(pod.tunnel.mux.stats(), { openStreams: 0, queuedBytes: 0, timers: 0 });
     }
     assert.deepEqual(this.leftFiles(), []);
-    for (const [name, value] of Object.entries(this.#before)) {
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
-    await rm(this.folder, { recursive: true, force: true });
+    await this.#state.close();
   }
 
   /** Plain files below the folders of the session, of either place. */
