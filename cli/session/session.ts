@@ -134,7 +134,7 @@ export class Session {
       host.follow(this.#watching.signal, {
         onPod: (type, pod) => agents.see(type, pod),
         onWanted: (replicas) => agents.setWanted(replicas),
-        onGone: (reason) => this.#endBecause(reason),
+        onGone: (reason, error) => this.#endBecause(reason, error),
       }),
     );
     const wait = (what: string): void => {
@@ -251,9 +251,10 @@ export class Session {
   }
 
   /** The session is over; for one that has never been ready that is a failure. */
-  #endBecause(reason: string): void {
+  #endBecause(reason: string, failure: InterceptorError | undefined): void {
     const { leaving, host } = this.#options;
-    if (this.#state !== 'starting') leaving.ask({ reason, exitCode: 0 });
+    if (failure !== undefined) leaving.ask({ reason, exitCode: failure.exitCode, error: failure });
+    else if (this.#state !== 'starting') leaving.ask({ reason, exitCode: 0 });
     else {
       const hint = 'an earlier session was just being restored, or somebody left it: try again';
       const error = new InterceptorError(

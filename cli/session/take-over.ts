@@ -6,6 +6,7 @@ import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { isWorkloadKind, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
+import { rescueServices } from '../kube/restore-services.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { kill } from './command.ts';
 import { removeEnvFile } from './env-file.ts';
@@ -83,7 +84,10 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
   if (!isWorkloadKind(task.workloadKind)) return true; // a newer version's: restored by the next run of that
   const ref = { kind: task.workloadKind, namespace: task.namespace, name: task.workloadName };
   const workload = await readWorkload(client, ref);
-  if (workload !== undefined && workload.metadata.uid !== task.workloadUid) return true; // made anew by somebody else
+  if (workload !== undefined && workload.metadata.uid !== task.workloadUid) {
+    await rescueServices(client, ref, undefined); // the workload was made anew by somebody else, its Services were not
+    return true;
+  }
   const identity = newIdentity();
   const outcome = await handBack({
     client,
@@ -91,6 +95,7 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
     identity,
     ownSessions: [task.sessionId, identity.sessionId],
     keepAgent: task.keepAgent,
+    over: task.installId,
     takesOut: 'unused',
     report: (event) =>
       log.info(event.event, { workload: workloadText(ref), step: 'step' in event ? event.step : undefined }),

@@ -129,6 +129,8 @@ export type SessionEvent =
     }
   | { readonly event: 'leaving'; readonly reason: string }
   | { readonly event: 'restoring'; readonly step: string }
+  /** Somebody else has changed the object meanwhile, and that stays; `diff` is unified, of its YAML. */
+  | { readonly event: 'kept'; readonly object: string; readonly diff: string }
   | { readonly event: 'restored'; readonly workload: string }
   /** A pod of the session's own is deleted. */
   | { readonly event: 'removed'; readonly workload: string }

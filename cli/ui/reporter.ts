@@ -204,6 +204,13 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return { ...wait(`leaving: ${event.reason}`), passing: event.reason === 'Ctrl-C' };
     case 'restoring':
       return wait(`restoring: ${event.step}`);
+    case 'kept': {
+      const lines = event.diff
+        .trimEnd()
+        .split('\n')
+        .map((line) => `\n  ${line}`);
+      return note(`${event.object} has been changed by somebody else meanwhile, which stays:${lines.join('')}`);
+    }
     case 'restored':
       return tick(`restored ${event.workload}`);
     case 'removed':
