@@ -9,6 +9,7 @@ import { appEnvironment } from './app-environment.ts';
 import type { AgentSettings } from './config.ts';
 import { type DatagramPort, listenForDatagrams } from './datagrams/datagram-port.ts';
 import { drained } from './drain.ts';
+import { held } from './held-bytes.ts';
 import { MAX_SESSIONS } from './limits.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { readPodNetwork } from './pod-network.ts';
@@ -92,6 +93,7 @@ export class Agent {
       for (const { listener } of this.#datagramPorts) listener.recheck();
     };
     this.#outgoing = new Outgoing({ log, ...options.outgoing });
+    held.onShed = (count, bytes) => log.warn('too much is waiting, connections are reset', { count, bytes });
   }
 
   /** Port of the tunnel and of /readyz. */

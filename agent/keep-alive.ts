@@ -49,10 +49,19 @@ export class KeepAlive {
     return this.#frames;
   }
 
+  /** Whether what the caller said first is HTTP/1. */
+  get isHttp1(): boolean {
+    return this.#speaks === 'http1';
+  }
+
+  /** Whether it is certain that the last answer is complete and nothing was asked since. */
+  get isBetween(): boolean {
+    return this.#head !== undefined && this.#isComplete(this.#head.toString('latin1'));
+  }
+
   /** How long nothing has come since an answer was complete; 0 while one may be under way. */
   get idleMs(): number {
-    if (this.#head === undefined || !this.#isComplete(this.#head.toString('latin1'))) return 0;
-    return performance.now() - this.#lastMs;
+    return this.isBetween ? performance.now() - this.#lastMs : 0;
   }
 
   #isComplete(text: string): boolean {

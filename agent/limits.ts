@@ -6,6 +6,15 @@ import { INITIAL_WINDOW_BYTES } from '../src/protocol/limits.ts';
 export const MAX_OPEN_COPIES = 256;
 /** Open connections on all route ports together; one more is accepted and reset. */
 export const MAX_CONNECTIONS = 10_000;
+/** What all connections together may keep for peers that have not moved for HELD_STILL_MS; who keeps most is reset. */
+export const MAX_STILL_BYTES = 48 * 1024 * 1024;
+export const HELD_STILL_MS = 1_000;
+/** The same of all connections, moving or not: beyond it new ones are reset, too. The agent's container has 256 MiB. */
+export const MAX_HELD_BYTES = 96 * 1024 * 1024;
+/** How often it is looked at what they keep. */
+export const HELD_CHECK_MS = 50;
+/** File descriptors that callers leave for tunnels, sessions' connections, DNS and files. */
+export const RESERVED_DESCRIPTORS = 1_024;
 /** Peers on the tunnel port that have not proved they hold the Secret's key. */
 export const MAX_UNAUTHENTICATED_PEERS = 32;
 /** Sessions with a carrier at the same time. */
@@ -22,6 +31,11 @@ export const MAX_PEM_BYTES = 128 * 1024;
 export const MAX_HOLD_MS = 60_000;
 /** How long a claim outlives its carrier: refuses others, and the session may come back to it. */
 export const CLAIM_GRACE_MS = 30_000;
+/**
+ * How long new callers wait for a laptop whose carrier has just been lost; then the app answers. A carrier that went silent is
+ * found dead within 3.5 s (LINK_* in src/mux/limits.ts): whatever becomes of a laptop, all callers have the app within 5 s.
+ */
+export const HOLD_DETACHED_MS = 1_000;
 /** A session that was told to go and did not is cut after this time. */
 export const EVICT_CLOSE_MS = 2_000;
 /**
@@ -38,6 +52,8 @@ export const KEEP_ALIVE_IDLE_MS = 500;
 export const APP_CONNECT_TIMEOUT_MS = 30_000;
 /** What is kept for the app until the session says OPENED; a caller that sent more waits. */
 export const MAX_REPLAY_BYTES = INITIAL_WINDOW_BYTES;
+/** Of an HTTP request that a laptop has and has not answered a byte of: for the app, should the laptop vanish. */
+export const MAX_UNANSWERED_BYTES = 64 * 1024;
 /** A socket's write queue: one read of libuv (64 KiB) must fit, or every chunk costs a pause and a resume. */
 export const SOCKET_HIGH_WATER_BYTES = 128 * 1024;
 /** How long a new connection may keep its first bytes back while the agent waits for a proof request. */

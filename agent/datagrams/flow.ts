@@ -49,7 +49,7 @@ export class Flow {
     this.recheck();
     if (this.#peer === undefined) {
       const claim = this.#route.claim();
-      this.#chosenFor = claim?.carrier;
+      this.#chosenFor = claim?.carrierOrSoon;
       this.#peer = this.#choose(claim);
     }
     this.#peer?.send(datagram);
@@ -58,7 +58,7 @@ export class Flow {
   /** Lets go of who answered when somebody else has the port. */
   recheck(): void {
     const peer = this.#peer;
-    if (peer === undefined || this.#route.claim()?.carrier === this.#chosenFor) return;
+    if (peer === undefined || this.#route.claim()?.carrierOrSoon === this.#chosenFor) return;
     this.#peer = undefined;
     peer.close();
   }
@@ -72,7 +72,7 @@ export class Flow {
   }
 
   #choose(claim: Claim<LaptopCarrier> | undefined): Peer | undefined {
-    if (claim?.carrier !== undefined) {
+    if (claim?.carrierOrSoon !== undefined) {
       const stream = this.#route.openLaptop(claim);
       if (stream !== undefined) return this.#toLaptop(stream, claim);
     }
