@@ -7,10 +7,10 @@ export const MAX_OPEN_COPIES = 256;
 /** Open connections on all route ports together; one more is accepted and reset. */
 export const MAX_CONNECTIONS = 10_000;
 /** What all connections together may keep for peers that have not moved for HELD_STILL_MS; who keeps most is reset. */
-export const MAX_STILL_BYTES = 48 * 1024 * 1024;
+export const MAX_STILL_BYTES = 32 * 1024 * 1024;
 export const HELD_STILL_MS = 1_000;
 /** The same of all connections, moving or not: beyond it new ones are reset, too. The agent's container has 256 MiB. */
-export const MAX_HELD_BYTES = 96 * 1024 * 1024;
+export const MAX_HELD_BYTES = 64 * 1024 * 1024;
 /** How often it is looked at what they keep. */
 export const HELD_CHECK_MS = 50;
 /** File descriptors that callers leave for tunnels, sessions' connections, DNS and files. */
