@@ -56,15 +56,15 @@ export async function startTunnelServer(options: TunnelServerOptions): Promise<T
   server.on('clientError', (_failure, socket) => socket.destroy());
   const acceptNoMore = acceptWebSocket(server, {
     pathSuffix: TUNNEL_PATH,
-    onTransport: (transport, request) => void authenticate(transport, request),
+    onTransport: (carrier, request) => void authenticate(carrier, request),
   });
 
-  async function authenticate(transport: Transport, request: IncomingMessage): Promise<void> {
+  async function authenticate(carrier: Transport, request: IncomingMessage): Promise<void> {
     const from = request.socket.remoteAddress;
     try {
       const { key } = credentials;
       const { signal } = stop;
-      const { session } = await agentHandshake(transport, {
+      const { session, transport } = await agentHandshake(carrier, {
         key,
         pod: podName,
         deadlineMs: handshakeDeadlineMs,

@@ -76,8 +76,8 @@ export async function dialSession(
 ): Promise<SessionDouble> {
   const { port, key, path, onIncoming = refuseAll, user = 'ann', sessionId = randomUUID() } = options;
   const identity: SessionIdentity = { sessionId, user, host: 'desk' };
-  const transport = await dialCarrier(port, path);
-  const { pod } = await sessionHandshake(transport, { key, session: identity, deadlineMs: 10_000 });
+  const carrier = await dialCarrier(port, path);
+  const { pod, transport } = await sessionHandshake(carrier, { key, session: identity, deadlineMs: 10_000 });
   const incoming: OpenInfo[] = [];
   const streams: MuxStream[] = [];
   const events: ControlEvent[] = [];
