@@ -13,6 +13,7 @@ import { restoreServices } from './restore-services.ts';
 import { isRecordOf, lostRecordText, templateRestored, withAnnotation } from './restore-template.ts';
 import { type RolloutProgress, waitForRollout } from './rollout.ts';
 import { sweepOrphans } from './sweep.ts';
+import { deleteTakenOut } from './taken-out.ts';
 
 export { templateRestored } from './restore-template.ts';
 
@@ -70,6 +71,7 @@ export async function restore(
   if (state?.state === 'unreadable') throw unreadable(ref, state.reason);
   if (workload === undefined || record === undefined) {
     if (workload !== undefined) await clean(client, ref, workload, options);
+    else if (ref.kind === 'ReplicaSet') await deleteTakenOut(client, ref.namespace, ref.name, signal);
     return { outcome: service === undefined ? 'nothing' : 'restored', service };
   }
   const changed = await guardedPatch<Workload>(

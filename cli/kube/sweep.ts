@@ -2,6 +2,7 @@ import { MANAGED_SELECTOR } from './agent-objects.ts';
 import { readInstall } from './annotation.ts';
 import { type KubeClient, type KubeObject, KubeStatusError, resourcePath } from './client.ts';
 import { corePath } from './guarded-patch.ts';
+import type { WorkloadsByKind } from './inventory.ts';
 import { INSTALL_LABEL } from './names.ts';
 import type { Workload } from './objects.ts';
 
@@ -31,21 +32,21 @@ export async function sweepOrphans(client: KubeClient, workload: Workload, contr
 }
 
 /**
- * The same for a whole namespace: what belongs to none of these workloads and to no pod of ours.
- * @param inUse install ids of pods of sessions' own
+ * The same for a whole namespace: what belongs to none of these workloads. What a pod of a session's own has goes with it.
+ * @param workloads all there are of their kinds; objects of other kinds' workloads are left alone
  * @returns names of what was deleted: `configmap/…`
+ * @throws InterceptorError CLUSTER_*
  */
 export async function sweepNamespace(
   client: KubeClient,
   namespace: string,
-  workloads: readonly Workload[],
-  inUse: ReadonlySet<string>,
+  workloads: WorkloadsByKind,
   control: SweepControl,
 ): Promise<string[]> {
-  return await sweep(client, namespace, workloads, control, (object) => {
-    const install = object.metadata.labels?.[INSTALL_LABEL];
-    return install !== undefined && !inUse.has(install);
-  });
+  const all = Object.values(workloads).flat();
+  return await sweep(client, namespace, all, control, ({ metadata }) =>
+    (metadata.ownerReferences ?? []).some(({ kind }) => kind in workloads),
+  );
 }
 
 async function sweep(
