@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
-import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
+import { endRuns, type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { type Laptop, startLaptop } from '../support/laptop.ts';
 import { callMixed, type MixedKind, MixedLoad, type MixedReport } from '../support/mixed-load.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
@@ -86,10 +86,7 @@ describe.skipIf(cluster === undefined)('three developers with three keys on one 
     }
   });
   afterAll(async () => {
-    for (const { child, exited } of runs.values()) {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGINT');
-      await exited;
-    }
+    await endRuns(runs.values());
     await Promise.all(laptops.slice(1).map((laptop) => laptop.dispose()));
     await scene?.[Symbol.asyncDispose]();
   });
