@@ -324,6 +324,7 @@ class H1Connection implements ExchangeOwner {
     const wasEndedWell = this.#caller.readableEnded && this.#caller.writableFinished && this.#caller.errored === null;
     this.#closing = true;
     this.#pending = undefined;
+    this.#heads.reset();
     this.#clearTimer();
     clearTimeout(this.#drainTimer);
     const exchange = this.#exchange;
@@ -340,6 +341,7 @@ class H1Connection implements ExchangeOwner {
     if (this.#closing) return;
     this.#closing = true;
     this.#pending = undefined;
+    this.#heads.reset();
     this.#clearTimer();
     this.#upstreams.endAll();
     if (this.#callerClosed) return;
