@@ -9,6 +9,7 @@ import { appEnvironment } from './app-environment.ts';
 import type { AgentSettings } from './config.ts';
 import { type DatagramPort, listenForDatagrams } from './datagrams/datagram-port.ts';
 import { drained } from './drain.ts';
+import { type DrainPort, startDrainPort } from './drain-port.ts';
 import { held } from './held-bytes.ts';
 import { MAX_SESSIONS } from './limits.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
@@ -66,6 +67,8 @@ export class Agent {
   readonly #tasks = new TaskGroup();
   readonly #stop = new AbortController();
   #server: TunnelServer | undefined;
+  #drainPort: DrainPort | undefined;
+  #lastCallerMs = 0;
   #draining = false;
 
   /** Use startAgent. */
@@ -143,9 +146,14 @@ export class Agent {
           this.#datagramPorts.push({ appPort, listener: await this.#listenForDatagrams(port, appPort) });
           continue;
         }
-        const listener = await listenOnRoute(port, (caller) => this.#router.accept(caller, appPort));
+        const listener = await listenOnRoute(port, (caller) => {
+          this.#lastCallerMs = Date.now();
+          this.#router.accept(caller, appPort);
+        });
         this.#routes.push({ appPort, listener });
       }
+      const { drainPort: port } = settings.config;
+      if (port !== undefined) this.#drainPort = await startDrainPort({ port, lastCallerMs: () => this.#lastCallerMs });
     } catch (failure) {
       await this.close();
       throw failure;
@@ -164,6 +172,7 @@ export class Agent {
   async drain(): Promise<void> {
     if (!this.#draining) {
       this.#draining = true;
+      this.#drainPort?.stopping();
       this.#log.info('agent drains', { openConnections: this.#router.openConnections });
       for (const tunnel of this.#sessions.carriers()) tunnel.sendControl({ type: 'event', event: 'draining' });
       this.#router.drain();
@@ -177,7 +186,10 @@ export class Agent {
         return router.openConnections;
       },
     };
-    await drained(source, this.#stop.signal, this.#options.drainLingerMs);
+    await Promise.all([
+      drained(source, this.#stop.signal, this.#options.drainLingerMs),
+      this.#drainPort?.answered, // who cuts a hook ends its container
+    ]);
   }
 
   /** Ends everything; connections under way are reset. May be called twice. */
@@ -185,6 +197,7 @@ export class Agent {
     this.#stop.abort();
     this.#readiness.close();
     for (const { listener } of [...this.#routes, ...this.#datagramPorts]) listener.close();
+    this.#drainPort?.close();
     this.#server?.close();
     await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()));
     await this.#outgoing.close();

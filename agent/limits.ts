@@ -69,6 +69,14 @@ export const READY_WITHOUT_CLAIM_MS = 2_000;
 /** After SIGTERM: how long an idle agent stays for callers that have not heard yet. */
 export const DRAIN_LINGER_MS = 10_000;
 export const DRAIN_POLL_MS = 200;
+/** The app of a pod that is being stopped hears of it no sooner: until then nodes' proxies may send callers. 1 s is too short on a busy node. */
+export const DRAIN_MIN_MS = 5_000;
+/** Nor while callers came within this time (DRAIN_MAX_MS at most). */
+export const DRAIN_QUIET_MS = 1_000;
+/** The kubelet runs the hook and sends the agent SIGTERM at the same time; without the signal it is not the pod that ends. */
+export const STOP_SIGNAL_WAIT_MS = 3_000;
+/** Connections to the drain port: one a container, and strangers'. */
+export const MAX_DRAIN_PEERS = 64;
 
 /** Folders, files and links looked at for one list of the app's volumes. */
 export const MAX_VOLUME_ENTRIES = 50_000;

@@ -65,6 +65,8 @@ export const DRAIN_MAX_MS = 10_000;
 /** Paths served on the tunnel port. */
 export const TUNNEL_PATH = '/tunnel';
 export const READY_PATH = '/readyz';
+/** Of the preStop hooks, on the drain port. */
+export const DRAIN_PATH = '/drain';
 
 /** @throws InterceptorError INTERNAL naming what is wrong with the text */
 export function parseAgentConfig(text: string): AgentConfig {
