@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Copies, NO_COPIES } from '../src/http/h1/copies.ts';
+import { GOAWAY } from '../src/http/h2/frames.ts';
 import { sideBytes } from '../src/http/meter.ts';
 import type { Mirror, Resettable } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
-import { GOAWAY } from './frame-ends.ts';
 import { InFlight } from './in-flight.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { OpenDeadline } from './laptop-way.ts';

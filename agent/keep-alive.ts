@@ -1,4 +1,4 @@
-import { FrameEnds } from './frame-ends.ts';
+import { FrameEnds } from '../src/http/h2/frame-ends.ts';
 
 /** What is looked at of an answer's head. */
 const MAX_HEAD_BYTES = 8 * 1024;
