@@ -1,0 +1,350 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { afterEach, test } from 'vitest';
+import { InterceptorError } from '../../../src/errors.ts';
+import { TRANSPORT_HIGH_WATER_BYTES } from '../../../src/mux/limits.ts';
+import { Link } from '../../../src/mux/link.ts';
+import { BEGINNING } from '../../../src/mux/resume-point.ts';
+import { decodeMessage, encodeFrame, encodeMessage } from '../../../src/protocol/codec.ts';
+import type { Frame } from '../../../src/protocol/frames.ts';
+import { MemoryTransport } from '../../support/memory-transport.ts';
+import { until } from '../../support/until.ts';
+import { fragileCarriers, Line } from './support/line.ts';
+
+const lines: Line[] = [];
+afterEach(() => {
+  for (const line of lines.splice(0)) line.close();
+});
+const open = (...options: ConstructorParameters<typeof Line>): Line => {
+  const line = new Line(...options);
+  lines.push(line);
+  return line;
+};
+
+/** No frame of a link begins with it; a number follows. */
+const numbered = (n: number, bytes = 0): Buffer => {
+  const message = Buffer.alloc(5 + bytes, n % 251);
+  message[0] = 3;
+  message.writeUInt32BE(n, 1);
+  return message;
+};
+const numbersOf = (link: Link): number[] => {
+  const got: number[] = [];
+  link.onMessage = (message) => {
+    const n = Buffer.from(message).readUInt32BE(1);
+    const untouched = message.subarray(5).every((byte) => byte === n % 251);
+    got.push(untouched ? n : -1);
+  };
+  return got;
+};
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
+const turns = async (count: number): Promise<void> => {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+};
+
+type Step =
+  | { readonly do: 'send'; readonly from: 'session' | 'agent'; readonly bytes: number }
+  | { readonly do: 'cut' | 'dial' }
+  | { readonly do: 'stall'; readonly from: 'session' | 'agent' }
+  | { readonly do: 'turns'; readonly count: number };
+const side = fc.constantFrom('session' as const, 'agent' as const);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('send' as const), from: side, bytes: fc.nat(20_000) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('cut' as const, 'dial' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('stall' as const), from: side }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('turns' as const), count: fc.nat(4) }) },
+);
+
+test('whatever breaks whenever, every message arrives once and in order', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const line = open({ limits: { ackEveryBytes: 30_000, ackDelayMs: 1 } });
+      const got = { session: numbersOf(line.session), agent: numbersOf(line.agent) };
+      const sent = { session: 0, agent: 0 };
+      await line.dial();
+      for (const each of steps) {
+        if (each.do === 'send') {
+          line[each.from].send(numbered(sent[each.from], each.bytes));
+          sent[each.from] += 1;
+        } else if (each.do === 'turns') await turns(each.count);
+        else if (each.do === 'stall') line.stall(each.from);
+        else if (each.do === 'cut') line.cut();
+        else await line.dial(); // also over a carrier that still stands
+      }
+      await line.dial();
+      await until(() => got.session.length >= sent.agent && got.agent.length >= sent.session, 'all has arrived');
+      await until(() => line.session.unackedBytes + line.agent.unackedBytes === 0, 'all is acknowledged');
+      assert.deepEqual(got, { session: upTo(sent.agent), agent: upTo(sent.session) });
+      line.close();
+      assert.equal(line.session.timers + line.agent.timers, 0);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('carriers that break after every few messages, the handshake included, do not keep messages from arriving', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 30 }), async (lives) => {
+      let carriers = 0;
+      const carriersOf = fragileCarriers(() => lives[carriers++] ?? 10_000);
+      const line = open({ redials: true, carriers: carriersOf, limits: { ackDelayMs: 1, ackEveryBytes: 2_000 } });
+      const got = { session: numbersOf(line.session), agent: numbersOf(line.agent) };
+      void line.dial();
+      for (let n = 0; n < 100; n += 1) {
+        line.session.send(numbered(n, 300));
+        line.agent.send(numbered(n, 300));
+        if (n % 10 === 0) await turns(2);
+      }
+      await until(() => got.session.length >= 100 && got.agent.length >= 100, 'all has arrived');
+      assert.deepEqual(got, { session: upTo(100), agent: upTo(100) });
+      line.close();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('what is sent while there is no carrier waits, and bufferedBytes says so', async () => {
+  const line = open();
+  const got = numbersOf(line.agent);
+  await line.dial();
+  line.cut();
+  await until(() => !line.session.isAttached, 'lost');
+  assert.ok(line.session.detachedSinceMs !== undefined);
+  assert.ok(line.session.bufferedBytes >= TRANSPORT_HIGH_WATER_BYTES);
+  line.session.send(numbered(0));
+  await turns(5);
+  assert.deepEqual(got, []);
+  let drained = 0;
+  line.session.onDrain = () => {
+    drained += 1;
+  };
+  await line.dial();
+  await until(() => got.length === 1, 'it arrives');
+  assert.ok(drained > 0);
+  assert.equal(line.session.detachedSinceMs, undefined);
+  assert.ok(line.session.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES);
+});
+
+test('a link without a carrier for its time is over, and says why', async () => {
+  const line = open({ resumeForMs: 30 });
+  await line.dial();
+  const ends = [line.session, line.agent].map(
+    (link) =>
+      new Promise<Error | undefined>((resolve) => {
+        link.onClose = resolve;
+      }),
+  );
+  line.cut();
+  for (const error of await Promise.all(ends)) {
+    assert.ok(error instanceof InterceptorError && error.code === 'TUNNEL_LOST');
+    assert.match(error.message, /no carrier for 0.03 s: carrier cut by the test/);
+  }
+  assert.equal(line.session.timers, 0);
+});
+
+test.each(['close', 'terminate'] as const)('a %s is the end at both ends at once, with a carrier', async (how) => {
+  const line = open();
+  const got = numbersOf(line.agent);
+  await line.dial();
+  const ends = [line.session, line.agent].map(
+    (link) =>
+      new Promise<Error | undefined>((resolve) => {
+        link.onClose = resolve;
+      }),
+  );
+  line.session.send(numbered(0));
+  line.session[how]();
+  assert.deepEqual(await Promise.all(ends), [undefined, undefined]);
+  assert.deepEqual(got, [0]);
+  assert.deepEqual(line.lost, []);
+  assert.equal(line.session.timers + line.agent.timers, 0);
+});
+
+test('a carrier that someone between closed in order is a lost carrier all the same', async () => {
+  const line = open();
+  const got = numbersOf(line.agent);
+  const [session, agent] = MemoryTransport.pair();
+  line.session.attach(session, BEGINNING);
+  line.agent.attach(agent, BEGINNING);
+  agent.close();
+  await until(() => line.lost.length === 1, 'lost');
+  line.session.send(numbered(0));
+  await line.dial();
+  await until(() => got.length === 1, 'it goes on');
+});
+
+test('a half-dead carrier is found by the end that hears nothing, and the link goes on over the next', async () => {
+  const line = open({ redials: true, limits: { pingIntervalMs: 20, pingDeadlineMs: 40 } });
+  const got = numbersOf(line.session);
+  await line.dial();
+  line.stall('agent');
+  line.agent.send(numbered(0));
+  await until(() => got.length === 1, 'it arrives over the next carrier');
+  assert.match(line.lost[0] ?? '', /silent/);
+});
+
+test('messages sent again are not taken for new ones where more had come than the handshake said', async () => {
+  const link = new Link({ resumeForMs: 1_000 });
+  const got = numbersOf(link);
+  const [first, peer] = MemoryTransport.pair();
+  link.attach(first, BEGINNING);
+  peer.send(numbered(0));
+  await until(() => got.length === 1, 'one has come');
+  const told = link.received;
+  peer.send(numbered(1));
+  peer.send(numbered(2));
+  await until(() => got.length === 3, 'two more while the handshake is on its way');
+  const [second, next] = MemoryTransport.pair();
+  link.attach(second, { received: told, peerReceived: 0 });
+  for (const n of [1, 2, 3]) next.send(numbered(n));
+  await until(() => got.length === 4, 'the new one has come');
+  assert.deepEqual(got, [0, 1, 2, 3]);
+  link.terminate();
+});
+
+/** A link whose peer is the test. */
+const alone = (
+  limits = {},
+): { link: Link; wire: MemoryTransport; heard: Frame[]; ended: Promise<Error | undefined> } => {
+  const link = new Link({ resumeForMs: 30_000, limits });
+  const [transport, wire] = MemoryTransport.pair();
+  const heard: Frame[] = [];
+  wire.onMessage = (message) => {
+    if (message[0] !== 3) heard.push(...decodeMessage(message));
+  };
+  const ended = new Promise<Error | undefined>((resolve) => {
+    link.onClose = resolve;
+  });
+  link.attach(transport, BEGINNING);
+  return { link, wire, heard, ended };
+};
+const codeOf = (error: Error | undefined): string | undefined =>
+  error instanceof InterceptorError ? error.code : undefined;
+
+test('an acknowledgement of what was never sent is a violation', async () => {
+  const { link, wire, ended } = alone();
+  link.send(numbered(0));
+  wire.send(encodeFrame({ type: 'ack', messages: 2n }));
+  assert.equal(codeOf(await ended), 'PROTOCOL_BAD_FRAME');
+});
+
+test('an acknowledgement that takes one back ends the tunnel', async () => {
+  const { link, wire, ended } = alone();
+  for (const n of [0, 1]) link.send(numbered(n));
+  await turns(2);
+  wire.send(encodeFrame({ type: 'ack', messages: 2n }));
+  wire.send(encodeFrame({ type: 'ack', messages: 1n }));
+  assert.equal(codeOf(await ended), 'TUNNEL_LOST');
+});
+
+test.each<[string, Frame[], string]>([
+  [
+    'a ping and more in one message',
+    [
+      { type: 'ping', token: 1n },
+      { type: 'ping', token: 2n },
+    ],
+    'PROTOCOL_BAD_FRAME',
+  ],
+  ['an acknowledgement beyond all numbers', [{ type: 'ack', messages: 2n ** 64n - 1n }], 'PROTOCOL_BAD_FRAME'],
+])('%s ends the tunnel, and nothing is resumed', async (_name, frames, code) => {
+  const { link, wire, ended, heard } = alone();
+  wire.send(encodeMessage(frames));
+  assert.equal(codeOf(await ended), code);
+  assert.throws(() => link.attach(MemoryTransport.pair()[0], BEGINNING), { code: 'TUNNEL_LOST' });
+  await until(() => heard.some((frame) => frame.type === 'close'), 'the peer is told');
+});
+
+test('a frame of the link that is cut short ends the tunnel', async () => {
+  const { wire, ended } = alone();
+  wire.send(Buffer.from([7, 0, 0]));
+  assert.equal(codeOf(await ended), 'PROTOCOL_BAD_FRAME');
+});
+
+test.each([
+  ['what was never sent', { received: 0, peerReceived: 3 }, 'PROTOCOL_BAD_FRAME'],
+  ['what was given up', { received: 0, peerReceived: 0 }, 'TUNNEL_LOST'],
+  ['what never came', { received: 1, peerReceived: 2 }, 'TUNNEL_LOST'],
+])('a carrier whose handshake counts %s ends the link', async (_name, at, code) => {
+  const { link, wire, ended } = alone();
+  for (const n of [0, 1]) link.send(numbered(n));
+  wire.send(encodeFrame({ type: 'ack', messages: 1n }));
+  await until(() => link.unackedBytes < 300, 'one is acknowledged');
+  const [next] = MemoryTransport.pair();
+  assert.throws(() => link.attach(next, at), { code });
+  assert.equal(codeOf(await ended), code);
+  assert.ok(next.isClosed);
+});
+
+test('a peer that reads and never acknowledges holds data back, and a flood of signals ends it', async () => {
+  const { link, ended } = alone({ maxUnackedBytes: 100_000, maxUnsentBytes: 300_000 });
+  let n = 0;
+  while (link.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) {
+    link.send(numbered(n++, 9_000));
+    await turns(1);
+  }
+  assert.ok(link.unackedBytes < 110_000);
+  for (; n < 1_000; n += 1) link.send(numbered(n)); // what goes out above it: a few bytes each
+  assert.ok(link.unackedBytes < 310_000, String(link.unackedBytes));
+  for (; n < 3_000; n += 1) link.send(numbered(n));
+  const error = await ended;
+  assert.equal(codeOf(error), 'TUNNEL_LOST');
+  assert.match(error?.message ?? '', /does not read/);
+  assert.equal(link.unackedBytes, 0);
+});
+
+test('ten thousand messages are acknowledged a few times, and acknowledgements are not', async () => {
+  const { link, wire, heard } = alone({ ackEveryBytes: 100_000, ackDelayMs: 20, pingIntervalMs: 60_000 });
+  const got = numbersOf(link);
+  for (let n = 0; n < 10_000; n += 1) wire.send(numbered(n, 95));
+  await until(() => got.length === 10_000, 'all have come');
+  await until(() => heard.some((frame) => frame.type === 'ack' && frame.messages === 10_000n), 'the last too');
+  const acks = heard.filter((frame) => frame.type === 'ack');
+  assert.ok(acks.length <= 15, `${acks.length} acknowledgements`);
+  assert.equal(link.unackedBytes, 0);
+  link.terminate();
+});
+
+test('a message gives its memory back once it is acknowledged and no carrier reads it', async () => {
+  const link = new Link({ resumeForMs: 30_000 });
+  const [transport, wire] = MemoryTransport.pair();
+  wire.onMessage = () => {};
+  let taken: (() => void) | undefined;
+  const send = transport.send.bind(transport);
+  transport.send = (message: Uint8Array, onSent?: () => void) => {
+    if (message[0] === 3) taken = onSent;
+    send(message);
+  };
+  link.attach(transport, BEGINNING);
+  let free = 0;
+  const onSent = (): void => {
+    free += 1;
+  };
+  link.send(numbered(0), onSent);
+  taken?.();
+  assert.equal(free, 0);
+  wire.send(encodeFrame({ type: 'ack', messages: 1n }));
+  await until(() => free === 1, 'taken, then acknowledged');
+  link.send(numbered(1), onSent);
+  wire.send(encodeFrame({ type: 'ack', messages: 2n }));
+  await until(() => link.unackedBytes === 0, 'acknowledged');
+  assert.equal(free, 1);
+  taken?.();
+  assert.equal(free, 2);
+  link.terminate();
+});
+
+test('a message of some KiB does not hold the large buffer it was written into', () => {
+  const link = new Link({ resumeForMs: 30_000 });
+  let free = 0;
+  const large = Buffer.allocUnsafeSlow(128 * 1024);
+  link.send(large.subarray(0, 9_000), () => {
+    free += 1;
+  });
+  assert.equal(free, 1);
+  link.send(large.subarray(0, 100_000), () => {
+    free += 1;
+  });
+  assert.equal(free, 1);
+  link.terminate();
+});
