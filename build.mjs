@@ -52,6 +52,14 @@ await Promise.all([
     splitting: true,
     banner: { js: requireBanner },
   }),
+  // Runs in the cluster, from a ConfigMap: one file.
+  build({
+    ...common,
+    entryPoints: { janitor: 'cli/commands/janitor-main.ts' },
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    banner: { js: requireBanner },
+  }),
   // Runs in the developer's own Node, which may be older than ours; no dependencies, CommonJS for --require.
   build({
     ...common,
@@ -63,6 +71,7 @@ await Promise.all([
   }),
 ]);
 await chmod(`${outdir}/intercept.mjs`, 0o755);
+await cp('deploy/janitor/janitor.yaml', `${outdir}/janitor.yaml`);
 await cp('cli/network/namespace/inside', `${outdir}/inside`, { recursive: true });
 await rename(distDir, `${workDir}/old`).catch(() => {}); // ENOENT: the first build
 await rename(outdir, distDir);
