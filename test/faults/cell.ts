@@ -86,6 +86,7 @@ class Cell {
   leftovers: readonly string[] = [];
   figures: Figures | undefined;
   session: InterceptRun | undefined;
+  #load: Load | undefined;
   readonly #setting: Setting;
   readonly #plan: CellPlan;
   readonly #place: Place;
@@ -113,6 +114,7 @@ class Cell {
     // Idle: nothing is asked before the fault, which would tell the session of it.
     const idleMs = loadName === 'idle' ? 3_000 : 0;
     const load = await Load.start(this.#setting.caller, url, loadName, size, { startAtMs: Date.now() + idleMs });
+    this.#load = load;
     if (idleMs > 0) await new Promise((resolve) => setTimeout(resolve, idleMs - 300));
     else await load.begun('laptop');
 
@@ -148,6 +150,7 @@ class Cell {
 
   /** Ends what still runs, of a cell that failed. */
   async abandon(): Promise<void> {
+    await this.#load?.abandon();
     this.session?.child.kill('SIGCONT');
     this.session?.child.kill('SIGKILL');
     await this.session?.exited;
@@ -169,14 +172,13 @@ class Cell {
   #judge(lines: readonly CallerLine[]): void {
     const { figures, missed } = this;
     if (figures === undefined) return;
-    const { failedRequests, lostWebSockets, failedTransfers, wrongBytes, recoveryMs, appAfterMs } = figures;
+    const { failedRequests, lostWebSockets, failedTransfers, wrongBytes, appAfterMs } = figures;
     const failed = failedRequests + lostWebSockets + failedTransfers;
     if (wrongBytes > 0) missed.push(`${wrongBytes} bytes wrong`);
     if (this.leftovers.length > 0) missed.push(`${this.leftovers.length} leftovers`);
     if (this.#plan.fault.target === 'no failures' && failed > 0) missed.push(`${failed} failed`);
     if (this.#plan.fault.target === 'app within 5 s' && !((appAfterMs ?? Number.POSITIVE_INFINITY) <= APP_BACK_MS))
       missed.push(`the app answered after ${appAfterMs} ms`);
-    if (recoveryMs === undefined && this.#plan.fault.takesPlace !== true) missed.push('no recovery');
     if (lines.length === 0) missed.push(`nothing was asked of ${OBJECTS.join(', ')}`);
   }
 }

@@ -1,6 +1,7 @@
 // What happens in clusters: pods and daemons end, colleagues and controllers write the same objects.
 import { writeFile } from 'node:fs/promises';
 import { waitFor } from '../cluster/exec.ts';
+import type { TestNamespace } from '../support/cluster.ts';
 import { APP_PORT } from '../support/workloads.ts';
 import type { Fault, FaultContext, Objects } from './fault.ts';
 import { AGENT_CONTAINER, agentProcesses, agentStatus, podsOf, restartDaemon } from './node.ts';
@@ -9,8 +10,8 @@ import { WORKLOAD } from './setting.ts';
 const PROCESSES_OF_NODE = 'the processes of the node are not this machine’s';
 const DAEMONS_OF_OTHERS = 'its daemons are not ours to restart';
 const MARK = 'faults.test/edited';
-/** Fills the memory of its container. */
-const HOG = 'const kept = []; setInterval(() => kept.push(Buffer.alloc(16 * 2 ** 20, 1)), 5);';
+/** Fills the memory of its container with small processes: the kernel ends the biggest one, which is the agent. */
+const HOGS = `for i in $(seq 40); do (x=$(head -c 8000000 /dev/zero | tr '\\0' x); sleep 30) & done; wait`;
 
 let edits = 0;
 
@@ -65,7 +66,7 @@ export const CLUSTER_FAULTS: readonly Fault[] = [
     inject: async ({ place: { scene } }) => {
       // What `kubectl rollout restart` does, with a value that can be expected afterwards.
       const template = { metadata: { annotations: { [MARK]: String(++edits) } } };
-      await patch(scene.namespace.kubectl, `deployment/${WORKLOAD}`, { spec: { template } });
+      await patch(scene.namespace, `deployment/${WORKLOAD}`, { spec: { template } });
       await scene.namespace.rolledOut(`deployment/${WORKLOAD}`, 120_000);
     },
     expected: (before) =>
@@ -120,23 +121,23 @@ async function outOfMemory({ place: { scene }, again, note }: FaultContext): Pro
   if (agent === undefined) throw new Error('no agent runs');
   await writeFile(`/proc/${agent.pid}/oom_score_adj`, '1000');
   again();
-  const fill = ['exec', agent.pod, '-c', AGENT_CONTAINER, '--', 'node', '-e', HOG];
-  await scene.namespace.kubectl(fill, { timeoutMs: 60_000 }).catch(() => {}); // it ends with the container
+  const fill = ['exec', agent.pod, '-c', AGENT_CONTAINER, '--', 'sh', '-c', HOGS];
+  const how = await scene.namespace.kubectl(fill, { timeoutMs: 60_000 }).catch(String); // it ends with the container
   const hasEnded = async (): Promise<true | undefined> => {
     const pod = (await podsOf(scene, WORKLOAD)).find(({ metadata }) => metadata.name === agent.pod);
     const reason = pod && agentStatus(pod)?.lastState?.terminated?.reason;
     if (reason !== undefined) note(`container: ${reason}`);
     return reason === undefined ? undefined : true;
   };
-  await waitFor(hasEnded, { timeoutMs: 30_000, intervalMs: 300, onTimeout: () => new Error('the agent did not end') });
+  await waitFor(hasEnded, {
+    timeoutMs: 30_000,
+    intervalMs: 300,
+    onTimeout: () => new Error(`the agent did not end: ${how}`),
+  });
 }
 
-async function patch(
-  kubectl: (args: readonly string[]) => Promise<string>,
-  resource: string,
-  change: unknown,
-): Promise<void> {
-  await kubectl(['patch', resource, '--type=merge', '-p', JSON.stringify(change)]);
+async function patch(namespace: TestNamespace, resource: string, change: unknown): Promise<void> {
+  await namespace.kubectl(['patch', resource, '--type=merge', '-p', JSON.stringify(change)]);
 }
 
 function changed(objects: Objects, name: string, change: unknown): Objects {

@@ -1,10 +1,8 @@
 // What the lines of a load mean: pure functions.
 import type { CallerLine } from '../support/programs/fault-lines.ts';
+import { SLOW_MS } from './load.ts';
 
 type RequestLine = Extract<CallerLine, { line: 'request' }>;
-
-/** An answer that takes longer is one that the fault was felt in. */
-const SLOW_MS = 1_000;
 
 export interface Figures {
   readonly requests: number;
@@ -67,7 +65,7 @@ function endOf({ sentAtMs, tookMs }: RequestLine): number {
   return sentAtMs + tookMs;
 }
 
-/** @returns ms from `fromMs` to the end of the first request behind the last that is not good; undefined: the last of all is not */
+/** @returns ms from `fromMs` to the end of the first request behind the last that is not good */
 function firstOfGoodMs(
   requests: readonly RequestLine[],
   fromMs: number,
@@ -75,7 +73,7 @@ function firstOfGoodMs(
 ): number | undefined {
   const lastBad = requests.findLastIndex((request) => !isGood(request) && endOf(request) >= fromMs);
   if (lastBad < 0) return 0;
-  const first = requests[lastBad + 1];
+  const first = requests[lastBad + 1] ?? requests[lastBad];
   return first === undefined ? undefined : Math.max(0, endOf(first) - fromMs);
 }
 

@@ -28,6 +28,8 @@ export const QUICK_SIZE: LoadSize = { ...FULL_SIZE, transferBytes: 64 * MIB, tra
 const BEGUN_BYTES = 4 * MIB;
 /** Answered probes in a row that tell that a load has begun. */
 const BEGUN_PROBES = 5;
+/** An answer that takes longer is one that the fault was felt in. */
+export const SLOW_MS = 1_000;
 const POLL_MS = 400;
 /** `idle`: nothing is asked before the fault; others have a probe from the beginning. */
 const PROBE_EVERY_MS = 100;
@@ -77,10 +79,13 @@ export class Load {
       stopFile: `${stem}.stop`,
       maxMs,
     };
-    const run = `setsid node ${program} '${JSON.stringify(plan)}' > ${stem}.out 2> ${stem}.err < /dev/null & echo started`;
-    const { stdout, stderr } = await caller.exec(['sh', '-c', run]);
-    if (stdout.trim() !== 'started') throw new Error(`the load does not start: ${stderr}`);
-    return new Load(caller, stem, plan);
+    const load = new Load(caller, stem, plan);
+    const run = `setsid node ${program} '${JSON.stringify(plan)}' > ${stem}.out 2> ${stem}.err < /dev/null &`;
+    // The end of the exec has been seen to take a process with it that has not left its session yet.
+    const untilThere = `while [ ! -s ${stem}.out ] && [ ! -s ${stem}.err ]; do sleep 0.1; done; cat ${stem}.err`;
+    const { code, stderr, stdout } = await caller.exec(['sh', '-c', `${run} ${untilThere}`]);
+    if (code !== 0 || stdout !== '') throw new Error(`the load does not start: ${stdout} ${stderr}`);
+    return load;
   }
 
   /** Reads what has come since the last call. @returns whether the caller could be asked */
@@ -130,7 +135,7 @@ export class Load {
    */
   isSettled(by: string | undefined, sinceMs: number, count = 20): boolean {
     const isGood = (line: CallerLine): boolean =>
-      line.line === 'request' && line.by !== 'failed' && (by === undefined || line.by === by);
+      line.line === 'request' && line.tookMs <= SLOW_MS && line.by !== 'failed' && (by === undefined || line.by === by);
     const probes = this.lines.filter((line) => line.line === 'request' && line.kind === 'probe');
     const last = probes.slice(-count);
     const areWell =
@@ -153,6 +158,11 @@ export class Load {
   /** Whether the first transfer has come to an end, one or the other. */
   get isTransferred(): boolean {
     return this.#plan.transferBytes === 0 || this.lines.some((line) => line.line === 'transfer');
+  }
+
+  /** Asks for nothing more, and waits for nothing. */
+  async abandon(): Promise<void> {
+    await this.#caller.exec(['touch', this.#plan.stopFile]);
   }
 
   /** Lets what is under way come to its end. @returns everything seen */

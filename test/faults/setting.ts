@@ -44,7 +44,8 @@ export class Setting implements AsyncDisposable {
   async leavePlace(): Promise<void> {
     const place = this.#place;
     this.#place = undefined;
-    await place?.scene[Symbol.asyncDispose]();
+    // A namespace that a fault has taken, and rights that an API server denies while it starts, are told and no more.
+    await place?.scene[Symbol.asyncDispose]().catch((error: unknown) => console.log(String(error)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -227,6 +227,7 @@ async function send(upload: ReturnType<typeof request>, name: string, bytes: num
   upload.end();
 }
 
+say({ line: 'begun' });
 await pause(Math.max(0, plan.startAtMs - Date.now()));
 const endAtMs = Date.now() + plan.maxMs;
 askEvery(plan.probeEveryMs, ['probe']);

@@ -30,6 +30,7 @@ export type RequestKind = 'probe' | 'fresh' | 'kept';
 
 /** Times in ms since the epoch; `by`: the first word of who answered, or `failed`. */
 export type CallerLine =
+  | { readonly line: 'begun' }
   | {
       readonly line: 'request';
       readonly kind: RequestKind;
