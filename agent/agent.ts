@@ -1,8 +1,9 @@
 import { errorText } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
+import type { AgentHandshaken } from '../src/mux/handshake.ts';
+import type { Link } from '../src/mux/link.ts';
 import { Mux } from '../src/mux/mux.ts';
-import type { Transport } from '../src/mux/transport.ts';
-import type { AppPort, SessionIdentity } from '../src/protocol/control.ts';
+import type { AppPort } from '../src/protocol/control.ts';
 import { TaskGroup } from '../src/task-group.ts';
 import { VERSION } from '../src/version.ts';
 import { appEnvironment } from './app-environment.ts';
@@ -12,6 +13,7 @@ import { drained } from './drain.ts';
 import { type DrainPort, startDrainPort } from './drain-port.ts';
 import { held } from './held-bytes.ts';
 import { MAX_SESSIONS } from './limits.ts';
+import { attachCarrier, Links } from './links.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { readPodNetwork } from './pod-network.ts';
 import { ArmedProofs, prove, proveByDatagram } from './proof.ts';
@@ -64,6 +66,7 @@ export class Agent {
   readonly #routes: { readonly appPort: number; readonly listener: RouteListener }[] = [];
   readonly #datagramPorts: { readonly appPort: number; readonly listener: DatagramPort }[] = [];
   readonly #tunnels = new Set<Mux>();
+  readonly #links: Links;
   readonly #tasks = new TaskGroup();
   readonly #stop = new AbortController();
   #server: TunnelServer | undefined;
@@ -76,6 +79,7 @@ export class Agent {
     const { settings, log } = options;
     this.#options = options;
     this.#log = log;
+    this.#links = new Links({ log });
     this.#readiness = new Readiness(options.readyWithoutClaimMs);
     this.#proofs = new ArmedProofs(settings.credentials.key, settings.podName);
     this.#sessions = new Sessions<Mux>({
@@ -138,7 +142,8 @@ export class Agent {
         ready: () => this.#readiness.ready,
         isDraining: () => this.#draining,
         mayJoin: () => this.#tunnels.size < MAX_SESSIONS,
-        onSession: (transport, identity) => this.#join(transport, identity),
+        findLink: (session, id) => this.#links.find(session, id),
+        onCarrier: (peer) => this.#take(peer),
         ...(handshakeDeadlineMs === undefined ? {} : { handshakeDeadlineMs }),
       });
       for (const { port, appPort, protocol } of settings.config.routes) {
@@ -225,9 +230,18 @@ export class Agent {
     });
   }
 
-  /** Runs the tunnel of a peer that proved itself. */
-  #join(transport: Transport, identity: SessionIdentity): void {
-    const tunnel: Mux = new Mux(transport, {
+  /** A peer proved itself: its tunnel goes on over the new carrier, or begins. */
+  #take(peer: AgentHandshaken<Link>): void {
+    attachCarrier(peer.resumed ?? this.#join(peer), peer.transport, peer.at, this.#log);
+  }
+
+  /** Makes a tunnel, still without a carrier. */
+  #join({ session: identity, link: offer }: AgentHandshaken<Link>): Link {
+    const link = this.#links.make(identity, offer, {
+      onAttached: () => this.#sessions.attached(session, tunnel),
+      onDetached: () => this.#sessions.detached(session, tunnel),
+    });
+    const tunnel: Mux = new Mux(link, {
       side: 'agent',
       log: this.#log,
       onOpen: (stream) => this.#outgoing.serve(stream),
@@ -252,12 +266,14 @@ export class Agent {
     this.#tasks.add(
       tunnel.closed.then((failure) => {
         this.#tunnels.delete(tunnel);
+        this.#links.delete(identity, link);
         volumes.close();
         this.#sessions.lost(session, tunnel);
         const reason = failure === undefined ? 'closed' : errorText(failure);
         this.#log.debug('tunnel closed', { session: sessionId, reason });
       }),
     );
+    return link;
   }
 
   #handlersOf(session: Session<Mux>, tunnel: Mux, volumes: SessionVolumes): RequestHandlers {

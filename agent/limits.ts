@@ -36,6 +36,10 @@ export const CLAIM_GRACE_MS = 30_000;
  * found dead within 3.5 s (LINK_* in src/mux/limits.ts): whatever becomes of a laptop, all callers have the app within 5 s.
  */
 export const HOLD_DETACHED_MS = 1_000;
+/** Sessions that are away and whose open streams wait for them; of more, the one that has been away for longest is not waited for. */
+export const MAX_DETACHED_LINKS = 64;
+/** What all of them together keep for their laptops; beyond it the one that keeps most is not waited for. */
+export const MAX_DETACHED_BYTES = 48 * 1024 * 1024;
 /** A session that was told to go and did not is cut after this time. */
 export const EVICT_CLOSE_MS = 2_000;
 /**

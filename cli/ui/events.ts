@@ -79,6 +79,11 @@ export type SessionEvent =
       readonly wanted: number;
       readonly carrier: string;
     }
+  /** The way to an agent was lost: what is open waits for another one, new callers have the app. */
+  | { readonly event: 'reconnecting'; readonly pod: string; readonly reason: string }
+  /** There is one, after so long: what was open goes on. */
+  | { readonly event: 'reconnected'; readonly pod: string; readonly ms: number }
+  /** The tunnel is over, and what was open in it; another one is made. */
   | { readonly event: 'disconnected'; readonly pod: string; readonly reason: string }
   | { readonly event: 'retargeted'; readonly service: string }
   /** How the process is inside the cluster; `reason`: why not in the way that is preferred. */
