@@ -80,6 +80,11 @@ export function withSudo(laptop: Laptop): Laptop {
   return new NamespaceLaptop(laptop.netns, { name: 'root', uid: 0, sudo: laptop }, laptop.home, laptop.relay);
 }
 
+/** Somebody else who is logged in on the laptop. */
+export function otherUserOf(laptop: Laptop, user: User): Laptop {
+  return new NamespaceLaptop(laptop.netns, { name: user, uid: USERS[user] }, laptop.home, laptop.relay);
+}
+
 interface Person {
   readonly name: string;
   readonly uid: number;
