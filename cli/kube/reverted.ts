@@ -16,13 +16,18 @@ export function revertText(workload: Workload, installId: string): string | unde
   const install = readInstall(workload);
   if (install.state !== 'installed') return 'the agent has been taken out of its template';
   if (install.record.installId !== installId) return 'another agent has been put into its template';
-  const [first] = undoneChanges(workload, templateChanges(install.record));
+  const [first] = undoneInTemplate(workload, install.record);
   return first === undefined ? undefined : `${pathText(first.path)} has been put back`;
 }
 
-/** What an install has changed of the pod template. */
-export function templateChanges({ changes }: InstallRecord): Change[] {
-  return changes.filter(({ path }) => path[0] === 'spec' && path[1] === 'template');
+/** What an install has changed of the pod template that callers find the agent by; how pods end is not. */
+export function undoneInTemplate(workload: Workload, { changes }: InstallRecord): Change[] {
+  const isOfEnd = ({ path }: Change): boolean =>
+    path.includes('lifecycle') || path.at(-1) === 'terminationGracePeriodSeconds';
+  return undoneChanges(
+    workload,
+    changes.filter((change) => change.path[0] === 'spec' && change.path[1] === 'template' && !isOfEnd(change)),
+  );
 }
 
 /**

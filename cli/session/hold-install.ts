@@ -1,7 +1,7 @@
 import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import { readInstall } from '../kube/annotation.ts';
-import { applyChanges, sameJson, undoneChanges } from '../kube/changes.ts';
+import { applyChanges, sameJson } from '../kube/changes.ts';
 import { FIELD_MANAGER, type KubeClient, type KubeObject } from '../kube/client.ts';
 import { afterRevertHint, gitOpsOwner } from '../kube/gitops.ts';
 import { corePath, guardedPatch, readOrUndefined } from '../kube/guarded-patch.ts';
@@ -10,7 +10,7 @@ import type { Service, Workload, WorkloadRef } from '../kube/objects.ts';
 import { planService } from '../kube/plan-service.ts';
 import type { InstallRecord } from '../kube/record.ts';
 import { rescueServices } from '../kube/restore-services.ts';
-import { revertText, templateChanges, whoChanged } from '../kube/reverted.ts';
+import { revertText, undoneInTemplate, whoChanged } from '../kube/reverted.ts';
 import { workloadPath } from '../kube/workload-kinds.ts';
 import type { Report } from '../ui/events.ts';
 
@@ -38,8 +38,8 @@ export interface HoldOptions {
  */
 export class HeldInstall {
   readonly #options: HoldOptions;
-  /** As they were stored when they were pointed to the agents. */
-  readonly #retargeted = new Map<string, Service>();
+  /** As they were when they led to the agents last. */
+  readonly #leading = new Map<string, Service>();
   #setAgain = 0;
   #over = false;
 
@@ -49,7 +49,7 @@ export class HeldInstall {
 
   /** A Service has been pointed to the agents. */
   retargeted(service: Service): void {
-    this.#retargeted.set(service.metadata.name, service);
+    this.#leading.set(service.metadata.name, service);
   }
 
   async sawWorkload(before: Workload, after: Workload): Promise<void> {
@@ -58,12 +58,16 @@ export class HeldInstall {
     if (what === undefined || this.#over) return;
     const who = whoChanged(before, after);
     const name = objectText(after);
-    if (readInstall(after).state === 'installed' && who !== FIELD_MANAGER) {
-      if (this.#mayFight(after)) {
+    const install = readInstall(after);
+    if (install.state !== 'installed' || install.record.installId !== record.installId) await this.#rescue();
+    else if (who !== FIELD_MANAGER) {
+      // what is wholly ours and is gone (a container that was made anew) is not kept anywhere
+      const isKnown = undoneInTemplate(after, install.record).every(({ ours }) => ours === undefined);
+      if (isKnown && this.#mayFight(after)) {
         await this.#setTemplateAgain(ref, what, who, name);
         return;
       }
-    } else await this.#rescue();
+    }
     if (who === FIELD_MANAGER) this.#end(`somebody has taken the agent out of ${name}`);
     else this.#reverted(after, who, what);
   }
@@ -71,7 +75,8 @@ export class HeldInstall {
   async sawService(service: Service): Promise<void> {
     const { client, ref, record, signal } = this.#options;
     const { name } = service.metadata;
-    const known = this.#retargeted.get(name);
+    const known = this.#leading.get(name);
+    if (this.#leadsToAgent(service)) this.retargeted(service);
     if (known === undefined || this.#over || this.#leadsToAgent(service)) return;
     // An event of before it was pointed to the agents may come late.
     const now = await readOrUndefined<Service>(client, corePath('services', ref.namespace, name), signal);
@@ -86,6 +91,8 @@ export class HeldInstall {
     this.#tell(`service/${name} has been put back by ${who ?? 'somebody'}; it is pointed at the agent again`);
     try {
       await this.#options.retarget(name);
+      const again = await readOrUndefined<Service>(client, corePath('services', ref.namespace, name), signal);
+      if (again !== undefined && !this.#leadsToAgent(again)) this.#reverted(again, who, what);
     } catch (failure) {
       if (signal.aborted) return;
       this.#reverted(now, who, `${what}: ${errorText(failure)}`);
@@ -94,8 +101,13 @@ export class HeldInstall {
 
   #leadsToAgent(service: Service): boolean {
     try {
-      const planned = planService(service, this.#options.ref, this.#options.record);
-      return planned !== undefined && sameJson(planned.spec.ports, service.spec.ports);
+      const { ref, record } = this.#options;
+      const planned = planService(service, ref, record);
+      if (planned !== undefined) return sameJson(planned.spec.ports, service.spec.ports);
+      const targets = record.mode.kind === 'sidecar' ? record.routes.map(({ targetName }) => targetName) : [];
+      return (service.spec.ports ?? []).some(
+        ({ targetPort }) => record.mode.kind !== 'sidecar' || targets.some((name) => name === targetPort),
+      );
     } catch {
       return false; // CLUSTER_CONFLICT: its target port is one that the agent has no port for
     }
@@ -116,7 +128,7 @@ export class HeldInstall {
         signal.throwIfAborted();
         const install = readInstall(current);
         if (install.state !== 'installed' || install.record.installId !== record.installId) return undefined;
-        return applyChanges(current, undoneChanges(current, templateChanges(install.record)));
+        return applyChanges(current, undoneInTemplate(current, install.record));
       });
     } catch (failure) {
       this.#options.log.warn('template not set again', { workload: name, reason: errorText(failure) }); // its next change is judged anew
