@@ -66,7 +66,14 @@ export class Liveness {
     this.#nextToken += 1n;
     this.#ping = ping;
     this.#sendPing(ping.token);
-    this.#timer = setTimeout(() => this.#judge(ping.sentMs), this.#deadlineMs);
+    // An answer is looked for before the deadline: else an interval between two pings would be as long as that.
+    const lookMs = Math.min(this.#intervalMs, this.#deadlineMs);
+    this.#timer = setTimeout(() => this.#look(ping.sentMs, this.#deadlineMs - lookMs), lookMs);
+  }
+
+  #look(askedMs: number, leftMs: number): void {
+    if (this.#lastHeardMs >= askedMs) this.#rest();
+    else this.#timer = setTimeout(() => this.#judge(askedMs), leftMs);
   }
 
   #judge(askedMs: number): void {
