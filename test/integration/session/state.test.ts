@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
@@ -7,6 +7,7 @@ import { askSession, listenControlSocket } from '../../../cli/session/control-so
 import {
   controlSocketPath,
   isAlive,
+  privateFolder,
   processStart,
   readSessionRecords,
   removeSessionRecord,
@@ -47,6 +48,16 @@ async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecor
 }
 
 const mode = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8);
+
+test('a folder that is a link, which anybody may have put into /tmp, is not taken', async () => {
+  const [real, link] = [join(state.path, 'real'), join(state.path, 'link')];
+  await mkdir(real, { mode: 0o755 });
+  await symlink(real, link);
+  await assert.rejects(privateFolder(link), /is not a folder/);
+  assert.equal(await mode(real), '755');
+  await privateFolder(real);
+  assert.equal(await mode(real), '700');
+});
 
 test('a session’s record is its user’s alone and is read back until it is removed', async () => {
   const written = await record();
