@@ -13,8 +13,8 @@ const QUICK_REPEAT_MS = 8_000;
 
 /** @returns whether every target was met */
 async function runMatrix(setting: Setting, options: FaultOptions): Promise<boolean> {
-  const { faults, loads, quick, seed } = options;
-  const about = describeRun(seed, quick ? 'quick' : 'full');
+  const { faults, loads, quick, rate, seed } = options;
+  const about = describeRun(seed, `${quick ? 'quick' : 'full'}, ${rate} requests/s`);
   const random = seededRandom(seed);
   const results: CellResult[] = [];
   console.log(about);
@@ -25,7 +25,8 @@ async function runMatrix(setting: Setting, options: FaultOptions): Promise<boole
         continue;
       }
       const [size, repeatMs] = quick ? [QUICK_SIZE, QUICK_REPEAT_MS] : [FULL_SIZE, REPEAT_MS];
-      const result = await runCell(setting, { fault, load, size, repeatMs, random });
+      const plan = { fault, load, size: { ...size, requestsPerSecond: rate }, repeatMs, random };
+      const result = await runCell(setting, plan);
       results.push(result);
       console.log(notesOf([result]));
       if (result.missed.length > 0) console.log(result.transcript);
