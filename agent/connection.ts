@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { Copies, NO_COPIES } from '../src/http/h1/copies.ts';
 import { GOAWAY } from '../src/http/h2/frames.ts';
 import { sideBytes } from '../src/http/meter.ts';
-import type { Mirror, Resettable } from '../src/http/routing.ts';
+import { type Mirror, type Resettable, VANISHED } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
 import { InFlight } from './in-flight.ts';
@@ -306,16 +306,16 @@ export class Connection {
   }
 
   /** What a laptop that is gone for good was asked is for the app where that does no harm, else its caller is told. */
-  #onPeerLost(peer: LaptopStream | Resettable): void {
+  #onPeerLost(peer: Resettable): void {
     const inFlight = this.#inFlight;
-    const isGone = 'resetReason' in peer && peer.resetReason === 'gone';
+    const isGone = peer.resetReason === 'gone';
     const asked = inFlight?.replayable;
     if (inFlight === undefined || !isGone || this.#callerClosed || this.#leaving) reset(this.#caller);
     else if (asked !== undefined) this.#leaveLaptop(asked);
     else if (inFlight.isUnanswered) {
       this.#leaving = true;
       this.#peer = undefined;
-      const timer = sayRefusal(this.#caller, 502, 'the laptop that was to answer has vanished', inFlight.asksHead);
+      const timer = sayRefusal(this.#caller, 502, VANISHED, inFlight.asksHead);
       this.#stopRefusal = () => clearTimeout(timer);
     } else reset(this.#caller);
   }

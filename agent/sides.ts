@@ -1,13 +1,10 @@
 // The two sides of what passes through the agent.
 import { Socket } from 'node:net';
 import type { Resettable } from '../src/http/routing.ts';
-import type { ResetReason } from '../src/protocol/frames.ts';
 
 /** A stream to the laptop; `opened` settles once the session has connected it to the process, or will not. */
 export interface LaptopStream extends Resettable {
   readonly opened: Promise<void>;
-  /** Why it was reset, if it was: `gone` when its tunnel is over. */
-  readonly resetReason?: ResetReason | undefined;
 }
 
 /** Destroys so that the other end sees a reset, not an end. */

@@ -1,6 +1,6 @@
 import { isIdempotent } from '../idempotent.ts';
 import { sideBytes } from '../meter.ts';
-import { type Answerer, type Decision, isRefusal, type Refusal } from '../routing.ts';
+import { type Answerer, type Decision, isRefusal, type Refusal, VANISHED } from '../routing.ts';
 import { Answer, type AnswerReader } from './answer.ts';
 import { BadMessage } from './bad-message.ts';
 import { Copies, NO_COPIES } from './copies.ts';
@@ -200,7 +200,8 @@ export class Exchange implements UpstreamUser, AnswerReader {
     }
     this.#reused = reused;
     this.#kept.sendTo(upstream, answerer.requestFields);
-    if (!reused) this.#kept.forget();
+    // A laptop may vanish before it answers.
+    if (!reused && answerer.id === 'app') this.#kept.forget();
     if (this.#callerEnded) upstream.stream.end();
     this.#owner.advance();
   }
@@ -260,12 +261,21 @@ export class Exchange implements UpstreamUser, AnswerReader {
       this.#dial(answerer);
       return;
     }
+    const hasVanished = this.#upstream?.stream.resetReason === 'gone';
+    if (hasVanished && this.#silent && this.#kept.isWhole && isIdempotent(this.#request.method)) {
+      this.#release()?.cut();
+      this.#goTo(answerer?.fallback, VANISHED);
+      return;
+    }
     if (this.#answer.begun || (answerer?.id === 'app' && !clean)) this.#reset();
     else if (answerer?.id === 'app') {
       // As a direct connection would be: the caller sees the end that the answerer made.
       this.#leave('end');
       this.#owner.over(false);
-    } else this.#refuse({ status: 502, reason: 'the connection to the process was closed before it answered' });
+    } else {
+      const reason = hasVanished ? VANISHED : 'the connection to the process was closed before it answered';
+      this.#refuse({ status: 502, reason });
+    }
   }
 
   #refuse(refusal: Refusal): void {

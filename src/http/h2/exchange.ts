@@ -8,7 +8,7 @@ import {
 import { errorText } from '../../errors.ts';
 import { isIdempotent } from '../idempotent.ts';
 import { sideBytes } from '../meter.ts';
-import { type Answerer, type HttpRoutes, isRefusal, type Refusal } from '../routing.ts';
+import { type Answerer, type HttpRoutes, isRefusal, type Refusal, VANISHED } from '../routing.ts';
 import { headersToSend, requestHead, whyAmbiguous, withoutDuplicates } from './fields.ts';
 import type { Copies } from './mirrors.ts';
 import { keepTrailers, pump, type Tap, type Trailers } from './pump.ts';
@@ -202,10 +202,11 @@ export class Exchange {
       this.#repeat(answerer); // its GOAWAY says that it never saw this one
     } else if (!upstream.isGone) {
       stream.close(code === NO_ERROR ? INTERNAL_ERROR : code);
-    } else if (isReused && !this.#hasBody && isIdempotent(String(this.#headers[':method']))) {
+    } else if ((isReused || upstream.hasVanished) && !this.#hasBody && isIdempotent(String(this.#headers[':method']))) {
       this.#repeat(answerer); // it may have left before it saw this one
     } else {
-      this.#refuse({ status: 502, reason: `the connection was lost: ${upstream.failure ?? 'it was closed'}` });
+      const why = upstream.hasVanished ? VANISHED : `the connection was lost: ${upstream.failure ?? 'it was closed'}`;
+      this.#refuse({ status: 502, reason: why });
     }
   }
 
