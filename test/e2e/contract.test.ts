@@ -188,6 +188,15 @@ describe.skipIf(cluster === undefined)('intercept without a command', () => {
       assert.match(result.stdout, new RegExp(`^--- \\S*${workload}$[\\s\\S]*^\\+.*name: kube-intercept-agent$`, 'm'));
       assert.equal(/^--- \S*service\/two$/m.test(result.stdout), workload === 'deployment/two', result.stdout);
     }
+    for (const [mode, says, changes] of [
+      [['--replace'], /takes container app out/, /^-\s+- name: app$/m],
+      [['--capture', 'redirect'], /init container kube-intercept-redirect/, /^\+.*name: kube-intercept-redirect$/m],
+    ] as const) {
+      const result = await cli('sts/db', '--port', '3000', ...mode, '--dry-run');
+      assert.equal(result.code, 0, result.stderr);
+      assert.match(result.stdout, says);
+      assert.match(result.stdout, changes);
+    }
     assert.deepEqual([await versions(), await scene.leftovers()], before);
   });
 

@@ -22,9 +22,15 @@ const KINDS: Readonly<Record<string, MixedKind & { readonly who: string }>> = {
   'a in a cookie': { who: 'a', fields: { Cookie: 'theme=dark; intercept=a' } },
   'b in baggage': { who: 'b', fields: { Baggage: 'intercept=b' } },
   'b in a cookie': { who: 'b', fields: { cookie: 'intercept=b; theme=dark' } },
-  'c with its header': { who: 'c', fields: { baggage: 'intercept=c', 'X-Team': 'red' } },
-  'c without its header': { who: 'app', fields: { baggage: 'intercept=c' } },
-  'c with another header': { who: 'app', fields: { baggage: 'intercept=c', 'X-Team': 'redder' } },
+  'c with its header': { who: 'c', fields: { baggage: 'intercept=c', 'X-Team': 'red' }, path: '/?a&team=' },
+  'c without its header': { who: 'app', fields: { baggage: 'intercept=c' }, path: '/?team=' },
+  'c with another header': { who: 'app', fields: { baggage: 'intercept=c', 'X-Team': 'redder' }, path: '/?team=' },
+  'c without its query': { who: 'app', fields: { baggage: 'intercept=c', 'X-Team': 'red' }, path: '/team=' },
+  'c for another host': {
+    who: 'app',
+    fields: { baggage: 'intercept=c', 'X-Team': 'red', Host: 'api' },
+    path: '/?team=',
+  },
   'the header alone': { who: 'app', fields: { 'x-team': 'red' } },
   'nobody in baggage': { who: 'app', fields: { baggage: 'intercept=ab, other=a' } },
   unkeyed: { who: 'app', fields: {} },
@@ -32,7 +38,7 @@ const KINDS: Readonly<Record<string, MixedKind & { readonly who: string }>> = {
 const FILTERS: Readonly<Record<string, readonly string[]>> = {
   a: ['--personal', 'a'],
   b: ['--personal', 'b'],
-  c: ['--personal', 'c', '--header', 'x-team: red'],
+  c: ['--personal', 'c', '--header', 'x-team: red', '--query', 'team', '--host', 'web'],
 };
 
 /** Each kind was answered by whom it is meant for, now that those of `gone` are; and none failed. */
