@@ -10,6 +10,8 @@ import { workloadPath } from './workload-kinds.ts';
 /** A Service that has been put back, as it is now. */
 export interface ServiceBack {
   readonly service: Service;
+  /** Which had pointed it to its agents. */
+  readonly installId: string | undefined;
   /** Values of others that stay. */
   readonly kept: readonly KeptChange[];
 }
@@ -47,7 +49,7 @@ export async function restoreServices(
       },
       { signal, known: service },
     );
-    if (patched?.changed === true) back.push({ service: patched.object, kept });
+    if (patched?.changed === true) back.push({ service: patched.object, installId: retarget?.installId, kept });
   }
   return back;
 }

@@ -9,7 +9,7 @@ import { keptDiff, objectText, othersDiff } from './kept.ts';
 import { AGENT_CONTAINER } from './names.ts';
 import { type Service, type Workload, type WorkloadRef, workloadText } from './objects.ts';
 import { type InstallRecord, recordServices } from './record.ts';
-import { restoreServices } from './restore-services.ts';
+import { restoreServices, type ServiceBack } from './restore-services.ts';
 import { isRecordOf, lostRecordText, templateRestored, withAnnotation } from './restore-template.ts';
 import { type RolloutProgress, waitForRollout } from './rollout.ts';
 import { sweepOrphans } from './sweep.ts';
@@ -67,10 +67,13 @@ export async function restore(
   const others = record !== undefined && options.installId !== undefined && options.installId !== record.installId;
   if (others) return { outcome: 'nothing', service: undefined };
 
-  const service = await servicesBack(client, ref, record, options);
+  const back = await servicesBack(client, ref, record, options);
+  const service = back.at(-1)?.service.metadata.name;
   if (state?.state === 'unreadable') throw unreadable(ref, state.reason);
   if (workload === undefined || record === undefined) {
-    if (workload !== undefined) await clean(client, ref, workload, options);
+    // An install that is on a Service alone is over: somebody has put the workload back as it was.
+    const over = back.flatMap(({ installId }) => installId ?? []);
+    if (workload !== undefined) await clean(client, ref, workload, options, over);
     else if (ref.kind === 'ReplicaSet') await deleteTakenOut(client, ref.namespace, ref.name, signal);
     return { outcome: service === undefined ? 'nothing' : 'restored', service };
   }
@@ -135,13 +138,13 @@ async function servicesBack(
   ref: WorkloadRef,
   record: InstallRecord | undefined,
   options: RestoreOptions,
-): Promise<string | undefined> {
+): Promise<ServiceBack[]> {
   const back = await restoreServices(client, ref, record, options);
   for (const { service, kept } of back) {
     options.onProgress?.({ step: 'service', service: service.metadata.name });
     tellKept(service, keptDiff(kept), options);
   }
-  return back.at(-1)?.service.metadata.name;
+  return back;
 }
 
 /** @param conflicts what to tell where the object as it was is not known */
@@ -213,8 +216,9 @@ async function clean(
   ref: WorkloadRef,
   workload: Workload,
   { signal, installId, over }: RestoreOptions,
+  alsoOver: readonly string[] = [],
 ): Promise<void> {
   if (ref.kind === 'Deployment' || ref.kind === 'Rollout') await cleanHistory(client, workload, signal);
-  const ended = [installId, over].filter((install) => install !== undefined);
+  const ended = [installId, over, ...alsoOver].filter((install) => install !== undefined);
   await sweepOrphans(client, workload, { signal, over: ended });
 }

@@ -6,6 +6,7 @@ import { type FoundInstall, inventory, listInterceptable } from '../kube/invento
 import { AGENT_CONTAINER } from '../kube/names.ts';
 import { labelSelectorText, type Pod, type Workload, workloadText } from '../kube/objects.ts';
 import type { InstallRecord } from '../kube/record.ts';
+import { restore } from '../kube/restore.ts';
 import { rescueServices } from '../kube/restore-services.ts';
 import { sweepNamespace } from '../kube/sweep.ts';
 import type { Report } from '../ui/events.ts';
@@ -113,8 +114,13 @@ async function recoverOne(
   const { identity, report, log, signal } = context;
   if (found.retargetedService !== undefined && install.state !== 'installed') {
     const record = 'record' in install ? install.record : undefined;
-    for (const { service } of await rescueServices(client, ref, record, { signal }))
+    const back = await rescueServices(client, ref, record, { signal });
+    for (const { service } of back)
       report({ event: 'recovered', workload: `service/${service.metadata.name}`, namespace: ref.namespace });
+    // The workload is as it was, by whomever: what is left of that install, and of that alone, goes.
+    const installs = install.state === 'none' ? new Set(back.flatMap(({ installId }) => installId ?? [])) : [];
+    for (const installId of installs) await restore(client, ref, { installId, signal });
+    if (install.state === 'none') return back.length > 0;
   }
   const ownSessions = [identity.sessionId, ...own.map((record) => record.sessionId)];
   if (!(await isAbandoned(client, found, ownSessions, own, context))) return false;
@@ -147,8 +153,7 @@ async function isAbandoned(
   const { install } = found;
   const ours = own.some((record) => record.workloadName === found.ref.name && record.workloadKind === found.ref.kind);
   if (install.state === 'restoring' && ours) return true;
-  if (install.state === 'none') return found.retargetedService !== undefined;
-  if (install.state === 'unreadable') return false;
+  if (install.state === 'none' || install.state === 'unreadable') return false;
   if (install.state === 'installed' && install.record.keepAgent) return false;
   const workload = await readWorkload(client, found.ref);
   if (workload === undefined) return found.retargetedService !== undefined;
