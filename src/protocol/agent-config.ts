@@ -1,4 +1,5 @@
 import { InterceptorError } from '../errors.ts';
+import { shown } from './shown.ts';
 
 /**
  * What the installing session tells the agent through its container: the only contract between `cli/kube` and `agent/`
@@ -80,7 +81,7 @@ export function parseAgentConfig(text: string): AgentConfig {
   }
   if (typeof value !== 'object' || value === null) throw bad('no object');
   const { version, tunnelPort, container, app, routes, drainPort, exitIdleMs } = value as Record<string, unknown>;
-  if (version !== 1) throw bad(`version ${String(version)}`);
+  if (version !== 1) throw bad(`version ${shown(version)}`);
   if (!isPort(tunnelPort)) throw bad('tunnelPort');
   if (typeof container !== 'string') throw bad('container');
   if (app !== 'present' && app !== 'replaced') throw bad('app');

@@ -1,6 +1,7 @@
 import { InterceptorError } from '../errors.ts';
 import type { Filter } from '../http/filter.ts';
 import type { TlsLack } from '../http/routing.ts';
+import { shown } from './shown.ts';
 
 /**
  * Control messages: JSON in control frames on stream 0 (PROTOCOL.md "Control"). Requests go from session to agent, one
@@ -299,7 +300,7 @@ export function parseControlMessage(text: string): ControlMessage {
       return { type: 'welcome', received, mac };
     }
     default:
-      throw bad(`type ${String(value.type)}`);
+      throw bad(`type ${shown(value.type)}`);
   }
 }
 
@@ -331,7 +332,7 @@ function parseEvent(value: Record<string, unknown>, bad: (what: string) => Error
     case 'files-changed':
       return { type: 'event', event };
     default:
-      throw bad(`event ${String(event)}`);
+      throw bad(`event ${shown(event)}`);
   }
 }
 
