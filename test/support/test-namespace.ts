@@ -11,7 +11,7 @@ import { withRestrictedPods } from './restricted-pods.ts';
 const DEVELOPER = 'developer';
 const TOKEN_SECONDS = 6 * 3600;
 /** Of PodSecurity (Kubernetes 1.22); on the tests' own cluster a webhook goes by it: test/cluster/pod-security-up.ts. */
-const POD_SECURITY_LABEL = 'pod-security.kubernetes.io/audit';
+const POD_SECURITY_LABEL = 'pod-security.kubernetes.io/enforce';
 
 export interface NamespaceOptions {
   /** Which pods the namespace admits: by default those of the level `restricted`, which apply() sees to. */
