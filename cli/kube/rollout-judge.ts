@@ -31,6 +31,11 @@ export interface RolloutState {
   generation: number;
   /** A restore: refusals that concern the template being left are no reason to stop. */
   readonly restoring: boolean;
+  /**
+   * Of a Deployment whose old pods are held: the new ones are to be ready, all of them. `given-up`: that was asked for and could not
+   * be had; what cannot be made now can be when old pods have left.
+   */
+  readonly hold?: 'held' | 'given-up' | undefined;
   workload: Workload | undefined;
   readonly pods: Map<string, Pod>;
   readonly replicaSets: Map<string, ReplicaSet>;
@@ -98,13 +103,14 @@ export function judgeRollout(state: RolloutState): RolloutView {
       : [{ pod, problem: withEvent(problem, state.eventProblems.get(pod.metadata.uid ?? '')) }];
   });
   const takenOut = [...state.takenOut.values()].filter(({ metadata }) => metadata.deletionTimestamp === undefined);
-  const done = isRolledOut(kind, workload, { wanted, present, old }) && takenOut.length === 0;
+  const isUp = state.hold === 'held' ? updatedReady >= wanted : isRolledOut(kind, workload, { wanted, present, old });
+  const done = isUp && takenOut.length === 0;
   const byHand = isReplacedByHand(kind, workload);
   const creation = creationProblem(state, workload, replicaSet);
+  const mayCome = state.hold === 'given-up' && present.length > 0;
+  const isCreationFailed = creation?.severity === 'failed' && !(mayCome && creation.reason === 'FailedCreate');
   const failed = problems.find(({ problem }) => problem.severity === 'failed');
-  const failure = done
-    ? undefined
-    : (failed ?? (creation?.severity === 'failed' ? { problem: creation, pod: undefined } : undefined));
+  const failure = done ? undefined : (failed ?? (isCreationFailed ? { problem: creation, pod: undefined } : undefined));
   const [first] = [...problems].sort((a, b) => weight(b.problem) - weight(a.problem));
   return {
     updatedReady,

@@ -1,7 +1,7 @@
 import type { TaskGroup } from '../../src/task-group.ts';
 import { type KubeClient, KubeStatusError } from './client.ts';
 import { corePath } from './guarded-patch.ts';
-import { isPodReady, type Pod, type Workload } from './objects.ts';
+import { isPodReady, type Pod, type Workload, type WorkloadKind } from './objects.ts';
 import { CALLERS_HEAR_MS, takeOutPod } from './taken-out.ts';
 
 export interface OldPodsOptions {
@@ -39,8 +39,13 @@ export class OldPods {
     return true;
   }
 
+  /** Has a pod make room for its successor, in the way of its kind. @returns as end() */
+  replace(kind: WorkloadKind, pod: Pod, workload: Workload): boolean {
+    return kind === 'ReplicaSet' ? this.#takeOut(pod, workload) : this.end(pod, true);
+  }
+
   /** Takes a serving pod out of its ReplicaSet and Services; one that does not serve is deleted. @returns as end() */
-  takeOut(pod: Pod, replicaSet: Workload): boolean {
+  #takeOut(pod: Pod, replicaSet: Workload): boolean {
     const { uid } = pod.metadata;
     if (!isPodReady(pod)) return this.end(pod, true);
     if (uid === undefined || this.asked.has(uid) || this.#options.isStopped()) return false;

@@ -10,11 +10,14 @@ export class Unschedulable {
   readonly #ref: WorkloadRef;
   readonly #sinceMs = new Map<string, number>();
 
-  constructor(ref: WorkloadRef) {
+  readonly #failsAfterMs: number;
+
+  constructor(ref: WorkloadRef, failsAfterMs = UNSCHEDULABLE_FAILS_AFTER_MS) {
     this.#ref = ref;
+    this.#failsAfterMs = failsAfterMs;
   }
 
-  /** @returns ROLLOUT_FAILED once one has waited for UNSCHEDULABLE_FAILS_AFTER_MS; to be asked again and again until then */
+  /** @returns ROLLOUT_FAILED once one has waited for so long; to be asked again and again until then */
   judge({
     unschedulable,
     waitingFor,
@@ -25,7 +28,7 @@ export class Unschedulable {
     for (const uid of present) {
       const sinceMs = this.#sinceMs.get(uid) ?? now;
       this.#sinceMs.set(uid, sinceMs);
-      if (now - sinceMs < UNSCHEDULABLE_FAILS_AFTER_MS) continue;
+      if (now - sinceMs < this.#failsAfterMs) continue;
       return new InterceptorError('ROLLOUT_FAILED', `${workloadText(this.#ref)}: ${waitingFor ?? 'no node has room'}`, {
         hint: 'no node has room for one more pod with the agent: make room, or lower the replicas',
       });

@@ -7,12 +7,14 @@ import {
   type Pod,
   type Workload,
   type WorkloadRef,
+  wantedPods,
   workloadsPath,
   workloadText,
 } from './objects.ts';
 import { controllerOf } from './owners.ts';
 import { type EventView, eventProblem } from './reasons.ts';
 import { failureError, goneError, readFirst } from './rollout-failure.ts';
+import { HOLD_ROOM_MS, holdRefusal } from './rollout-hold.ts';
 import { judgeRollout, type ReplicaSet, type RolloutState, type RolloutView } from './rollout-judge.ts';
 import { OldPods } from './rollout-old-pods.ts';
 import { Unschedulable } from './rollout-unschedulable.ts';
@@ -35,6 +37,8 @@ export interface RolloutOptions {
   readonly generation?: number | undefined;
   /** Of a restore: pods that hold a StatefulSet's rollout up are deleted, and refusals of the template being left do not count. */
   readonly restoring?: boolean | undefined;
+  /** Of a Deployment: see RolloutState. Held, it is rejected with HoldRefused where there is no room for all pods at once. */
+  readonly hold?: 'held' | 'given-up' | undefined;
   /** On every change, and at once. */
   onProgress?: ((progress: RolloutProgress) => void) | undefined;
 }
@@ -89,7 +93,10 @@ class RolloutWait {
     this.#client = client;
     this.#ref = ref;
     this.#options = options;
-    this.#unschedulable = new Unschedulable(ref);
+    this.#unschedulable = new Unschedulable(
+      ref,
+      options.hold === 'held' && wantedPods(ref.kind, workload) > 1 ? HOLD_ROOM_MS : undefined,
+    );
     this.#oldPods = new OldPods({
       client,
       tasks: this.#tasks,
@@ -100,6 +107,7 @@ class RolloutWait {
       kind: ref.kind,
       generation: options.generation ?? workload.metadata.generation ?? 0,
       restoring: options.restoring === true,
+      hold: options.hold,
       workload,
       pods: new Map(),
       replicaSets: new Map(),
@@ -221,13 +229,14 @@ class RolloutWait {
       this.#settle?.resolve(this.#state.workload);
       return;
     }
-    if (view.failure !== undefined) {
+    const noRoom = this.#unschedulable.judge(view);
+    const refusal = this.#options.hold === 'held' ? holdRefusal(view, noRoom) : undefined;
+    if (refusal === undefined && view.failure !== undefined) {
       this.#fail(view.failure);
       return;
     }
-    const noRoom = this.#unschedulable.judge(view);
-    if (noRoom !== undefined) {
-      this.#settle?.reject(noRoom);
+    if (refusal !== undefined || noRoom !== undefined) {
+      this.#settle?.reject(refusal ?? noRoom);
       return;
     }
     // kubernetes/kubernetes#67250: a StatefulSet does not replace a pod that never became ready, whatever its template says.
@@ -235,11 +244,7 @@ class RolloutWait {
     this.#oldPods.endTakenOut(view.takenOut);
     const { workload: replicaSet } = this.#state;
     if (view.replace === undefined || replicaSet === undefined) return;
-    const isAsked =
-      this.#ref.kind === 'ReplicaSet'
-        ? this.#oldPods.takeOut(view.replace, replicaSet)
-        : this.#oldPods.end(view.replace, true);
-    if (isAsked) this.#judge();
+    if (this.#oldPods.replace(this.#ref.kind, view.replace, replicaSet)) this.#judge();
   }
 
   /** Of a restore: the pods to wait for although the rollout is complete, so that its end means that callers reach new pods only. */

@@ -2,7 +2,7 @@ import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { SessionIdentity } from '../../src/protocol/control.ts';
 import { originalService, originalWorkload, readRetarget } from '../kube/annotation.ts';
-import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
+import { type Installed, install, markKept } from '../kube/apply.ts';
 import { endingAppsText, untilAppsEnded } from '../kube/apps-end.ts';
 import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { withdrawExtension } from '../kube/extension.ts';
@@ -10,11 +10,14 @@ import { INTERCEPT_ANNOTATION, newInstallId } from '../kube/names.ts';
 import { type Service, type WorkloadRef, wantedPods, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { rescueServices } from '../kube/restore-services.ts';
+import { retargetService } from '../kube/retarget.ts';
 import { waitForRollout } from '../kube/rollout.ts';
+import { HoldRefused } from '../kube/rollout-hold.ts';
 import type { Report } from '../ui/events.ts';
 import { podUsesInstall } from './agent-pods.ts';
 import { followObjects } from './follow-objects.ts';
 import { type HandBackOptions, handBack, restoreFailed } from './hand-back.ts';
+import { HeldPods } from './held-pods.ts';
 import { HeldInstall } from './hold-install.ts';
 import type { AgentHost, Brought, HostEnd, HostHandlers } from './host.ts';
 
@@ -33,6 +36,7 @@ export class WorkloadHost implements AgentHost {
   readonly installId = newInstallId();
   #installed: Installed | undefined;
   #held: HeldInstall | undefined;
+  #oldPods: HeldPods | undefined;
   #isDeleted = false;
 
   constructor(options: WorkloadHostOptions) {
@@ -46,12 +50,15 @@ export class WorkloadHost implements AgentHost {
   }
 
   async bring(signal: AbortSignal): Promise<Brought> {
-    const { client, request, report } = this.#options;
+    const { client, request, report, log } = this.#options;
     // What a session that is gone has left pointing to agents that are gone, too, must not wait for the new ones.
     if (request.services.some((service) => readRetarget(service) !== undefined))
       await rescueServices(client, this.ref, undefined, { signal });
     const installed = await install(client, { ...request, installId: this.installId }, { signal });
     this.#installed = installed;
+    const asked = new Set(request.ports.flatMap(({ service }) => service ?? []));
+    const { services } = request;
+    this.#oldPods = new HeldPods({ client, ref: this.ref, record: installed.record, services, asked, report, log });
     for (const message of installed.warnings) report({ event: 'warning', message });
     const workload = workloadText(this.ref);
     if (installed.reused) report({ event: 'agent-present', workload });
@@ -65,16 +72,25 @@ export class WorkloadHost implements AgentHost {
 
   async untilUp(signal: AbortSignal, onWait: (what: string) => void): Promise<void> {
     const { client, report } = this.#options;
+    const rolledOut = async (generation: number | undefined, hold?: 'held' | 'given-up'): Promise<unknown> =>
+      await waitForRollout(client, this.ref, {
+        signal,
+        hold,
+        ...(generation === undefined ? {} : { generation }),
+        onProgress: ({ updatedReady, wanted, waitingFor }) => {
+          onWait(waitingFor ?? `pods ${updatedReady}/${wanted}`);
+          const held = waitingFor === undefined ? {} : { waitingFor };
+          report({ event: 'rollout', ready: updatedReady, wanted, ...held });
+        },
+      });
     const { generation } = this.#present.workload.metadata;
-    await waitForRollout(client, this.ref, {
-      signal,
-      ...(generation === undefined ? {} : { generation }),
-      onProgress: ({ updatedReady, wanted, waitingFor }) => {
-        onWait(waitingFor ?? `pods ${updatedReady}/${wanted}`);
-        const held = waitingFor === undefined ? {} : { waitingFor };
-        report({ event: 'rollout', ready: updatedReady, wanted, ...held });
-      },
-    });
+    const oldPods = this.#oldPods?.isHeld === true ? this.#oldPods : undefined;
+    try {
+      await rolledOut(generation, oldPods === undefined ? undefined : 'held');
+    } catch (failure) {
+      if (!(failure instanceof HoldRefused) || oldPods === undefined) throw failure;
+      await rolledOut(await oldPods.giveUp(failure.reason), 'given-up');
+    }
     const { workload, record } = this.#present;
     if (record.mode.kind !== 'replace') return;
     let told = false;
@@ -97,6 +113,7 @@ export class WorkloadHost implements AgentHost {
     const retarget = async (service: string): Promise<unknown> => await this.retarget(service, signal);
     const held = new HeldInstall({ client, ref: this.ref, record, signal, report, log, retarget, onGone });
     this.#held = held;
+    const settled = this.#oldPods?.settle(signal);
     await followObjects(
       client,
       { ref: this.ref, workload, services: [...services], signal, log },
@@ -110,11 +127,13 @@ export class WorkloadHost implements AgentHost {
         onService: (service) => held.sawService(service),
         onServiceDeleted: (name) => {
           services.delete(name);
+          this.#isDeleted = services.size === 0;
           if (services.size === 0) onGone(`service/${name} was deleted`);
           else report({ event: 'warning', message: `service/${name} was deleted` });
         },
       },
     );
+    await settled;
   }
 
   async held(): Promise<void> {
@@ -125,7 +144,9 @@ export class WorkloadHost implements AgentHost {
   /** Points a Service's numeric target ports to the agents. @returns the Service as it is now; undefined: no change was needed */
   async retarget(name: string, signal: AbortSignal): Promise<Service | undefined> {
     const { client, report } = this.#options;
-    const service = await retargetService(client, this.ref, this.#present.record, name, { signal });
+    const held = this.#oldPods?.isHeld === true;
+    const service = await retargetService(client, this.ref, this.#present.record, name, { signal, held });
+    await this.#oldPods?.switched(name, signal);
     if (service === undefined) return undefined;
     this.#held?.retargeted(service);
     report({ event: 'retargeted', service: name });
@@ -157,10 +178,16 @@ export class WorkloadHost implements AgentHost {
         ...(statuses.length === 0 ? {} : { statuses }),
         signal,
       });
+      if (outcome === 'kept') await this.#oldPods?.finish(signal);
       return outcome === 'unsure' ? 'unsure' : 'settled';
     } catch (cause) {
       // A namespace that is being deleted takes our rights before the rest of it.
-      if (this.#isDeleted && isForbidden(cause)) return 'settled';
+      const refused = cause instanceof InterceptorError && cause.code === 'CLUSTER_UNAUTHORIZED';
+      if (this.#isDeleted && (refused || isForbidden(cause))) {
+        const message = `${workloadText(this.ref)} is not restored: ${cause.message}; its namespace is going, it seems`;
+        report({ event: 'warning', message });
+        return 'settled';
+      }
       throw this.brought ? restoreFailed(this.ref, cause) : cause;
     }
   }

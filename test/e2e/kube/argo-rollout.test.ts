@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { install, retargetService } from '../../../cli/kube/apply.ts';
+import { install } from '../../../cli/kube/apply.ts';
 import { KubeClient } from '../../../cli/kube/client.ts';
 import { findInstalls } from '../../../cli/kube/inventory.ts';
 import { loadKubeConfig } from '../../../cli/kube/kubeconfig.ts';
 import { AGENT_CONTAINER } from '../../../cli/kube/names.ts';
 import { type PodTemplate, type Workload, workloadPath } from '../../../cli/kube/objects.ts';
 import { restore } from '../../../cli/kube/restore.ts';
+import { retargetService } from '../../../cli/kube/retarget.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { parseTarget, resolveTarget } from '../../../cli/kube/target.ts';
 import { waitFor } from '../../cluster/exec.ts';
@@ -101,7 +102,9 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   });
 
   withObjects('is intercepted and put back, and a pause of its canary is told as what it is', async () => {
-    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }));
+    await using client = await KubeClient.connect(
+      await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }),
+    );
     // what Argo's controller has made of a Rollout of two: a ReplicaSet of its own, whose pods have its hash
     const [service, deployment] = workload({ name: 'shop', image: bench.cluster.nodeImage }) as [unknown, Workload];
     const steps = [{ setWeight: 50 }, { pause: {} }];
@@ -207,7 +210,9 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   });
 
   withObjects('whose template is another object’s is refused', async () => {
-    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }));
+    await using client = await KubeClient.connect(
+      await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }),
+    );
     await bench.namespace.apply({
       apiVersion: 'argoproj.io/v1alpha1',
       kind: 'Rollout',
