@@ -245,7 +245,11 @@ export class Session {
       onNotHttp: (appPort, speaks) => traffic?.notHttp(appPort, speaks),
       onTlsLacks: (appPort, lacks) => traffic?.tlsLacks(appPort, lacks),
       onTakenOver: (error) => leaving.ask({ reason: error.message, exitCode: error.exitCode, error }),
-      report,
+      report: (event) => {
+        // What took the tunnel's carrier has taken the watches and idle connections, too, and may not have told.
+        if (event.event === 'reconnecting') client.renewConnections();
+        report(event);
+      },
       log,
     });
   }
