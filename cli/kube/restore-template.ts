@@ -1,6 +1,6 @@
 import { ANNOTATION_PATH, readInstall, recordText } from './annotation.ts';
 import { ChangeList } from './change-list.ts';
-import { applyChanges, type Change, storedChange } from './changes.ts';
+import { applyChanges, type Change, changeOf, type PathStep, storedChange } from './changes.ts';
 import type { KubeClient } from './client.ts';
 import { INTERCEPT_ANNOTATION } from './names.ts';
 import { labelSelectorText, type Workload, type WorkloadRef, workloadsPath } from './objects.ts';
@@ -19,11 +19,47 @@ export function templateRestored(ref: WorkloadRef, workload: Workload): Workload
   const state = readInstall(workload);
   if (!('record' in state)) return workload;
   const { record } = state;
-  const list = new ChangeList(withoutAliases(withoutAgent(workload, record), record));
+  const followed = { ...record, changes: followRenames(workload, record.changes) };
+  const list = new ChangeList(withoutAliases(withoutAgent(workload, followed), record));
   if (state.state === 'installed') keepCountDuringRollout(ref.kind, list);
   if (list.changes.length === 0) return list.object;
   const renewed = { ...record, changes: [...record.changes, ...list.changes.map(storedChange)] };
   return applyChanges(list.object, [{ path: ANNOTATION_PATH, now: recordText(renewed, workload) }]);
+}
+
+/**
+ * The changes, with those of a container that is not there any more made those of the one that carries what we have put into it:
+ * a colleague has renamed it. Pure.
+ */
+function followRenames(workload: Workload, changes: readonly Change[]): Change[] {
+  const { containers } = workload.spec.template.spec;
+  const renamed = new Map<string, string>();
+  for (const { path, now } of changes) {
+    const name = containerOf(path);
+    if (name === undefined || now === undefined || path.length <= CONTAINER_DEPTH) continue;
+    if (containers.some((container) => container.name === name)) continue;
+    const other = containers.find(
+      (container) => changeOf(workload, inContainer(path, container.name), now) === undefined,
+    );
+    if (other !== undefined) renamed.set(name, other.name);
+  }
+  return changes.map((change) => {
+    const to = renamed.get(containerOf(change.path) ?? '');
+    return to === undefined ? change : { ...change, path: inContainer(change.path, to) };
+  });
+}
+
+/** `spec.template.spec.containers[name=app]`: a path into a container goes on from there. */
+const CONTAINER_DEPTH = 5;
+
+function containerOf(path: readonly PathStep[]): string | undefined {
+  const step = path[CONTAINER_DEPTH - 1];
+  if (path[3] !== 'containers' || typeof step !== 'object') return undefined;
+  return typeof step.match.name === 'string' ? step.match.name : undefined;
+}
+
+function inContainer(path: readonly PathStep[], name: string): PathStep[] {
+  return [...path.slice(0, CONTAINER_DEPTH - 1), { match: { name } }, ...path.slice(CONTAINER_DEPTH)];
 }
 
 /**

@@ -13,6 +13,7 @@ import { rescueServices } from '../kube/restore-services.ts';
 import { revertText, undoneInTemplate, whoChanged } from '../kube/reverted.ts';
 import { workloadPath } from '../kube/workload-kinds.ts';
 import type { Report } from '../ui/events.ts';
+import { backoffMs, pause } from './backoff.ts';
 
 /** How often a session sets again what somebody has put back; who goes on is not to be fought. */
 export const MAX_SET_AGAIN = 3;
@@ -52,10 +53,38 @@ export class HeldInstall {
     this.#leading.set(service.metadata.name, service);
   }
 
-  async sawWorkload(before: Workload, after: Workload): Promise<void> {
-    const { record, ref } = this.#options;
-    const what = revertText(after, record.installId);
-    if (what === undefined || this.#over) return;
+  /** Judges a state of the workload, and does what is to be done; resolves at the latest with the signal, without error. */
+  async sawWorkload(before: Workload, seen: Workload): Promise<void> {
+    if (this.#over || revertText(seen, this.#options.record.installId) === undefined) return;
+    await this.#untilDone(() => this.#judgeWorkload(before));
+  }
+
+  /** The same for a Service that is intercepted. */
+  async sawService(service: Service): Promise<void> {
+    const known = this.#leading.get(service.metadata.name);
+    if (this.#leadsToAgent(service)) this.retargeted(service);
+    else if (known !== undefined && !this.#over) await this.#untilDone(() => this.#judgeService(known));
+  }
+
+  /** While the API server cannot be asked, nothing is known. */
+  async #untilDone(judge: () => Promise<void>): Promise<void> {
+    const { signal, log } = this.#options;
+    for (let tries = 0; !signal.aborted && !this.#over; tries++)
+      try {
+        await judge();
+        return;
+      } catch (failure) {
+        log.debug('what others have done is not known yet', { tries, reason: errorText(failure) });
+        await pause(backoffMs(tries), signal);
+      }
+  }
+
+  async #judgeWorkload(before: Workload): Promise<void> {
+    const { client, record, ref, signal } = this.#options;
+    // An event of before it was set again may come late.
+    const after = await readOrUndefined<Workload>(client, workloadPath(ref), signal);
+    const what = after === undefined ? undefined : revertText(after, record.installId);
+    if (after === undefined || what === undefined) return;
     const who = whoChanged(before, after);
     const name = objectText(after);
     const install = readInstall(after);
@@ -72,12 +101,9 @@ export class HeldInstall {
     else this.#reverted(after, who, what);
   }
 
-  async sawService(service: Service): Promise<void> {
+  async #judgeService(known: Service): Promise<void> {
     const { client, ref, record, signal } = this.#options;
-    const { name } = service.metadata;
-    const known = this.#leading.get(name);
-    if (this.#leadsToAgent(service)) this.retargeted(service);
-    if (known === undefined || this.#over || this.#leadsToAgent(service)) return;
+    const { name } = known.metadata;
     // An event of before it was pointed to the agents may come late.
     const now = await readOrUndefined<Service>(client, corePath('services', ref.namespace, name), signal);
     if (now === undefined || this.#leadsToAgent(now)) return;
