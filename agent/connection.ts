@@ -107,7 +107,7 @@ export class Connection {
   /** What waits here for somebody to take it, in bytes. */
   get heldBytes(): number {
     const peerBytes = this.#peer === undefined ? 0 : sideBytes(this.#peer);
-    return this.#keptBytes + sideBytes(this.#caller) + peerBytes;
+    return this.#keptBytes + (this.#inFlight?.heldBytes ?? 0) + sideBytes(this.#caller) + peerBytes;
   }
 
   /** Cuts both sides. */

@@ -45,6 +45,11 @@ export class InFlight {
     if (!this.#isMixed) this.#keepAlive.answered(chunk);
   }
 
+  /** What it keeps. */
+  get heldBytes(): number {
+    return this.#kept === undefined ? 0 : this.#keptBytes;
+  }
+
   /** Nothing is under way: nothing has been said at all, or all that was asked is answered. */
   get isIdle(): boolean {
     if (this.#isMixed) return false;
