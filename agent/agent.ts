@@ -11,8 +11,8 @@ import type { AgentSettings } from './config.ts';
 import { type DatagramPort, listenForDatagrams } from './datagrams/datagram-port.ts';
 import { drained } from './drain.ts';
 import { type DrainPort, startDrainPort } from './drain-port.ts';
-import { held } from './held-bytes.ts';
-import { MAX_SESSIONS } from './limits.ts';
+import { held, heldByTunnels } from './held-bytes.ts';
+import { MAX_SESSIONS, MAX_TUNNEL_QUEUED_BYTES } from './limits.ts';
 import { attachCarrier, Links } from './links.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { readPodNetwork } from './pod-network.ts';
@@ -101,6 +101,7 @@ export class Agent {
     };
     this.#outgoing = new Outgoing({ log, ...options.outgoing });
     held.onShed = (count, bytes) => log.warn('too much is waiting, connections are reset', { count, bytes });
+    heldByTunnels.onShed = (count, bytes) => log.warn('too much is waiting, tunnels are cut', { count, bytes });
   }
 
   /** Port of the tunnel and of /readyz. */
@@ -244,11 +245,19 @@ export class Agent {
     const tunnel: Mux = new Mux(link, {
       side: 'agent',
       log: this.#log,
-      onOpen: (stream) => this.#outgoing.serve(stream),
+      limits: { maxQueuedBytes: MAX_TUNNEL_QUEUED_BYTES },
+      onOpen: (stream) => this.#outgoing.serve(stream, tunnel),
       onControl: (message) => {
         if (message.type === 'request') this.#tasks.add(requests.dispatch(message));
       },
     });
+    const holder = {
+      get heldBytes() {
+        return tunnel.stats().queuedBytes + link.unackedBytes;
+      },
+      reset: () => link.fail(new Error('too much waits in this tunnel')),
+    };
+    heldByTunnels.add(holder);
     const session = this.#sessions.connect(identity, tunnel);
     const volumes = new SessionVolumes(
       () => tunnel.sendControl({ type: 'event', event: 'files-changed' }),
@@ -266,6 +275,7 @@ export class Agent {
     this.#tasks.add(
       tunnel.closed.then((failure) => {
         this.#tunnels.delete(tunnel);
+        heldByTunnels.delete(holder);
         this.#links.delete(identity, link);
         volumes.close();
         this.#sessions.lost(session, tunnel);

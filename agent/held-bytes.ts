@@ -1,4 +1,11 @@
-import { HELD_CHECK_MS, HELD_STILL_MS, MAX_HELD_BYTES, MAX_STILL_BYTES } from './limits.ts';
+import {
+  HELD_CHECK_MS,
+  HELD_STILL_MS,
+  MAX_HELD_BYTES,
+  MAX_STILL_BYTES,
+  MAX_STILL_TUNNELS_BYTES,
+  MAX_TUNNELS_BYTES,
+} from './limits.ts';
 
 /** Something that keeps bytes until somebody takes them: a connection with its two sides. */
 export interface Holder {
@@ -114,3 +121,5 @@ export class HeldBytes {
 
 /** Of this process: memory is one for all that it serves. */
 export const held = new HeldBytes();
+/** The same of the tunnels: what was received and not read, or not sent, or not acknowledged. */
+export const heldByTunnels = new HeldBytes({ maxBytes: MAX_TUNNELS_BYTES, maxStillBytes: MAX_STILL_TUNNELS_BYTES });

@@ -11,6 +11,12 @@ export const MAX_STILL_BYTES = 32 * 1024 * 1024;
 export const HELD_STILL_MS = 1_000;
 /** The same of all connections, moving or not: beyond it new ones are reset, too. The agent's container has 256 MiB. */
 export const MAX_HELD_BYTES = 64 * 1024 * 1024;
+/** Received and unread bytes of one tunnel; beyond it the stream that holds most is reset. */
+export const MAX_TUNNEL_QUEUED_BYTES = 32 * 1024 * 1024;
+/** What all tunnels together may keep; beyond it the one that keeps most is cut. */
+export const MAX_TUNNELS_BYTES = 96 * 1024 * 1024;
+/** The same of those that have not moved for HELD_STILL_MS. */
+export const MAX_STILL_TUNNELS_BYTES = 64 * 1024 * 1024;
 /** How often it is looked at what they keep. */
 export const HELD_CHECK_MS = 50;
 /** File descriptors that callers leave for tunnels, sessions' connections, DNS and files. */

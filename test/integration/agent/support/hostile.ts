@@ -18,11 +18,14 @@ export interface HostileWorld {
   close(): Promise<void>;
 }
 
-/** @param onApp what the app does with a connection */
-export async function hostileWorld(onApp: (socket: Socket) => void): Promise<HostileWorld> {
+/** @param onApp what the app does with a connection @param env variables of the app */
+export async function hostileWorld(
+  onApp: (socket: Socket) => void,
+  env: Readonly<Record<string, string>> = {},
+): Promise<HostileWorld> {
   const bundle: Bundle = await bundleAgent();
   const app = await listenTcp(onApp);
-  const agent = await spawnAgent(bundle, app.port, { KUBE_INTERCEPT_LOG_LEVEL: 'info' });
+  const agent = await spawnAgent(bundle, app.port, { KUBE_INTERCEPT_LOG_LEVEL: 'info', ...env });
   await untilLogged(agent, 'agent listens');
   const { pid = 0 } = agent.child;
   const sockets: Socket[] = [];
