@@ -367,10 +367,10 @@ export function isHolder(value: unknown): value is Holder {
   return (
     isIdentity(value) &&
     isRecord(value) &&
-    typeof value.sinceMs === 'number' &&
-    typeof value.lastSeenMs === 'number' &&
+    Number.isFinite(value.sinceMs) &&
+    Number.isFinite(value.lastSeenMs) &&
     typeof value.connected === 'boolean' &&
-    (value.lastActivityMs === undefined || typeof value.lastActivityMs === 'number')
+    (value.lastActivityMs === undefined || Number.isFinite(value.lastActivityMs))
   );
 }
 

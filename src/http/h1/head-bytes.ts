@@ -71,6 +71,7 @@ export class HeadBytes {
       return this.#pushFirst(chunk, start + 2);
     }
     if (start === chunk.byteLength) return -1;
+    if (chunk[start] === LF) throw new BadMessage('a LF without CR'); // a CR in front of it is the end of another body
     const at = chunk.indexOf(END, start, 'latin1');
     if (at === -1 || at + END.length - start > MAX_HEAD_BYTES) {
       refuseBareLf(chunk, start, at === -1 ? chunk.byteLength : at);
