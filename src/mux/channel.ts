@@ -1,4 +1,3 @@
-import { InterceptorError } from '../errors.ts';
 import type { StreamId } from '../ids.ts';
 import type { MessageWriter } from '../protocol/codec.ts';
 import type { OpenKind, ResetReason } from '../protocol/frames.ts';
@@ -6,6 +5,7 @@ import { MAX_FIRST_BYTES } from '../protocol/limits.ts';
 import { ByteQueue } from './byte-queue.ts';
 import type { MuxLimits } from './limits.ts';
 import { ReceiveWindow, type WindowBudget } from './receive-window.ts';
+import { violation } from './violation.ts';
 
 const MAX_CREDIT_BYTES = 2 ** 31 - 1;
 
@@ -300,8 +300,4 @@ export class Channel {
     this.#owner.addQueued(-this.#received.byteLength, 0);
     this.#received.clear();
   }
-}
-
-function violation(what: string): InterceptorError {
-  return new InterceptorError('PROTOCOL_BAD_FRAME', `the peer broke the protocol: ${what}`);
 }

@@ -113,7 +113,8 @@ export async function agentHandshake<L extends { readonly received: number } = n
 
 /**
  * The session's part of the handshake; otherwise as agentHandshake.
- * @param options.link the Link to begin or to go on with; without one the tunnel lasts as long as its carrier
+ * @param options.link the Link to begin or to go on with, without a carrier (Link.lose): what it tells must not change meanwhile.
+ *   Without one the tunnel lasts as long as its carrier
  * @returns also the pod the agent says (and proves, by the key) it is in, and whether the agent had the link before
  * @throws InterceptorError TUNNEL_UNAUTHENTICATED: the agent refused our proof, or its own is wrong; TUNNEL_VERSION: no
  *   common version; LinkUnknownError: go on with a new Link; TUNNEL_LOST: the agent said nothing in time, or the carrier

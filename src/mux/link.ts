@@ -1,39 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import { errorText, InterceptorError } from '../errors.ts';
 import { type Log, silentLog } from '../log.ts';
-import { decodeMessage, MessageWriter } from '../protocol/codec.ts';
-import { FRAME_NUMBERS, type Frame } from '../protocol/frames.ts';
+import { MessageWriter } from '../protocol/codec.ts';
+import type { Frame } from '../protocol/frames.ts';
+import { Answers } from './answers.ts';
 import { Inbox } from './inbox.ts';
 import { LINK_LIMITS, type LinkLimits, TRANSPORT_HIGH_WATER_BYTES } from './limits.ts';
+import { isOfLink, readLinkFrame } from './link-frames.ts';
+import type { LinkOptions } from './link-options.ts';
 import { Liveness } from './liveness.ts';
 import type { ResumePoint } from './resume-point.ts';
 import type { Transport } from './transport.ts';
 import { UnackedQueue } from './unacked.ts';
+import { lost } from './violation.ts';
 
 const LINK_ID_BYTES = 16;
-/** A message that begins with one of these is the link's own: one frame, not numbered, not kept. */
-const LINK_FRAMES: ReadonlySet<number | undefined> = new Set([
-  FRAME_NUMBERS.ping,
-  FRAME_NUMBERS.pong,
-  FRAME_NUMBERS.ack,
-  FRAME_NUMBERS.close,
-]);
 /** A slow carrier takes long for a message: each one that fell silent before it had moved any doubles the patience, so often. */
 const MAX_DOUBLINGS = 3;
 /** At the end a carrier that holds more than this is cut: its peer does not read. */
 const MAX_UNREAD_AT_CLOSE_BYTES = 4 * 1024 * 1024;
-
-export interface LinkOptions {
-  /** The session makes it, the agent takes the session's. Default: a random one. */
-  readonly id?: string;
-  /** How long it lives without a carrier; both ends must have agreed on it. 0: it ends with its carrier and keeps nothing. */
-  readonly resumeForMs: number;
-  readonly limits?: Partial<LinkLimits>;
-  readonly log?: Log;
-  readonly onAttached?: () => void;
-  /** Its carrier is gone; it goes on with the next, or ends after `resumeForMs`. Not called at its end. */
-  readonly onDetached?: (reason: Error) => void;
-}
 
 /**
  * A Transport that outlives its carriers (PROTOCOL.md "Resume"): messages are numbered by counting and kept until they are
@@ -55,6 +40,7 @@ export class Link extends Inbox implements Transport {
   readonly #log: Log;
   readonly #unacked = new UnackedQueue();
   readonly #writer = new MessageWriter();
+  readonly #answers: Answers;
   #carrier: Transport | undefined;
   #liveness: Liveness | undefined;
   #over = false;
@@ -62,11 +48,6 @@ export class Link extends Inbox implements Transport {
   #resumeTimer: NodeJS.Timeout | undefined;
 
   #toSkip = 0;
-  #toAckBytes = 0;
-  #ackDue = false;
-  #ackTimer: NodeJS.Timeout | undefined;
-  #pongDue: bigint | undefined;
-  #answerScheduled = false;
   #hasMoved = false;
   #doublings = 0;
 
@@ -77,6 +58,7 @@ export class Link extends Inbox implements Transport {
     this.resumeMs = options.resumeForMs;
     this.#limits = { ...LINK_LIMITS, ...options.limits };
     this.#log = options.log ?? silentLog;
+    this.#answers = this.#makeAnswers();
   }
 
   get isAttached(): boolean {
@@ -93,8 +75,7 @@ export class Link extends Inbox implements Transport {
   }
 
   get timers(): number {
-    const ours = [this.#resumeTimer, this.#ackTimer].filter((timer) => timer !== undefined).length;
-    return ours + (this.#liveness?.timers ?? 0);
+    return (this.#resumeTimer === undefined ? 0 : 1) + this.#answers.timers + (this.#liveness?.timers ?? 0);
   }
 
   /** Sent and not acknowledged, with what the keeping costs. */
@@ -126,16 +107,12 @@ export class Link extends Inbox implements Transport {
       throw error;
     }
     this.#letGo()?.terminate();
-    clearTimeout(this.#resumeTimer);
-    this.#resumeTimer = undefined;
     this.detachedSinceMs = undefined;
     this.begun = true;
     this.#carrier = carrier;
     this.#unacked.rewind();
     // Came in over the carrier before while the handshake was on its way: the peer sends it again.
     this.#toSkip = this.received - at.received;
-    this.#toAckBytes = 0;
-    this.#ackDue = false;
     this.#hasMoved = false;
     carrier.onDrain = () => this.#drained();
     carrier.onMessage = (message) => this.#receive(message);
@@ -154,9 +131,8 @@ export class Link extends Inbox implements Transport {
 
   /** Cuts the carrier; the link goes on with the next one. */
   lose(reason: Error): void {
-    const carrier = this.#letGo();
-    if (carrier === undefined || this.#over) return;
-    carrier.terminate();
+    if (this.#carrier === undefined) return;
+    this.#letGo()?.terminate();
     if (this.resumeMs === 0) {
       this.#end(reason);
       return;
@@ -219,7 +195,7 @@ export class Link extends Inbox implements Transport {
 
   #receive(message: Uint8Array): void {
     this.#liveness?.heard();
-    if (LINK_FRAMES.has(message[0])) {
+    if (isOfLink(message)) {
       try {
         this.#handle(message);
       } catch (error) {
@@ -228,8 +204,7 @@ export class Link extends Inbox implements Transport {
       return;
     }
     this.#hasMoved = true;
-    this.#toAckBytes += message.byteLength;
-    if (this.resumeMs > 0) this.#ackSoon();
+    if (this.resumeMs > 0) this.#answers.received(message.byteLength);
     if (this.#toSkip > 0) {
       this.#toSkip -= 1;
       return;
@@ -239,13 +214,10 @@ export class Link extends Inbox implements Transport {
   }
 
   #handle(message: Uint8Array): void {
-    const [frame, ...others] = decodeMessage(message);
-    if (others.length > 0) throw new InterceptorError('PROTOCOL_BAD_FRAME', 'bad frame: more behind one of the link');
-    switch (frame?.type) {
+    const frame = readLinkFrame(message);
+    switch (frame.type) {
       case 'ping':
-        // Only the latest is answered: a flood of pings costs one pong.
-        this.#pongDue = frame.token;
-        this.#scheduleAnswer();
+        this.#answers.ping(frame.token);
         return;
       case 'pong':
         this.#liveness?.pong(frame.token);
@@ -253,9 +225,12 @@ export class Link extends Inbox implements Transport {
       case 'ack':
         this.#acknowledged(Number(frame.messages));
         return;
-      default:
+      case 'close':
         this.#carrier?.close();
         this.#finishWith(this.#settle());
+        return;
+      default:
+        frame satisfies never;
     }
   }
 
@@ -273,31 +248,25 @@ export class Link extends Inbox implements Transport {
   }
 
   #lost(error: Error | undefined): void {
-    if (this.resumeMs === 0) {
-      this.#letGo();
-      this.#end(error);
-    } else this.lose(error ?? new Error('closed by someone between'));
+    if (this.resumeMs === 0) this.#end(error);
+    else this.lose(error ?? new Error('closed by someone between'));
   }
 
   /** @returns the carrier there was; nothing of it comes here any more */
   #letGo(): Transport | undefined {
     const carrier = this.#carrier;
     this.#carrier = undefined;
-    this.#stop();
+    this.#liveness?.stop();
+    this.#liveness = undefined;
+    this.#answers.clear();
+    clearTimeout(this.#resumeTimer);
+    this.#resumeTimer = undefined;
     if (carrier === undefined) return undefined;
     if (this.#hasMoved) this.#doublings = 0;
     carrier.onDrain = undefined;
     carrier.onMessage = () => {};
     carrier.onClose = () => {};
     return carrier;
-  }
-
-  #stop(): void {
-    this.#liveness?.stop();
-    this.#liveness = undefined;
-    clearTimeout(this.#ackTimer);
-    this.#ackTimer = undefined;
-    this.#pongDue = undefined;
   }
 
   #end(reason: Error | undefined): void {
@@ -315,8 +284,6 @@ export class Link extends Inbox implements Transport {
   /** No more carriers, nothing kept. @returns the carrier there was */
   #settle(): Transport | undefined {
     this.#over = true;
-    clearTimeout(this.#resumeTimer);
-    this.#resumeTimer = undefined;
     const carrier = this.#letGo();
     this.#unacked.clear();
     return carrier;
@@ -331,46 +298,24 @@ export class Link extends Inbox implements Transport {
   }
 
   #drained(): void {
-    this.#answer();
+    this.#answers.flush();
     this.#pump();
     if (this.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) this.onDrain?.();
   }
 
-  #ackSoon(): void {
-    if (this.#toAckBytes >= this.#limits.ackEveryBytes) {
-      this.#ackDue = true;
-      this.#scheduleAnswer();
-    } else {
-      this.#ackTimer ??= setTimeout(() => {
-        this.#ackTimer = undefined;
-        this.#ackDue = true;
-        this.#answer();
-      }, this.#limits.ackDelayMs);
-    }
-  }
-
-  #scheduleAnswer(): void {
-    if (this.#answerScheduled) return;
-    this.#answerScheduled = true;
-    process.nextTick(() => {
-      this.#answerScheduled = false;
-      this.#answer();
+  #makeAnswers(): Answers {
+    const link = this;
+    return new Answers({
+      limits: this.#limits,
+      // What is sent again is not acknowledged before it has come: the peer must not leave it out.
+      get acknowledgeable() {
+        return link.#toSkip > 0 ? undefined : link.received;
+      },
+      get hasRoom() {
+        return link.#carrier !== undefined && link.#carrier.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES;
+      },
+      say: (frame) => this.#say(frame),
     });
-  }
-
-  /** Pong and ack, where the carrier has room for them: what waits in it is a sign of life as well. */
-  #answer(): void {
-    const carrier = this.#carrier;
-    if (carrier === undefined || carrier.bufferedBytes >= TRANSPORT_HIGH_WATER_BYTES) return;
-    if (this.#pongDue !== undefined) this.#say({ type: 'pong', token: this.#pongDue });
-    this.#pongDue = undefined;
-    // What is sent again is not acknowledged before it has come: the peer must not leave it out.
-    if (!this.#ackDue || this.#toSkip > 0) return;
-    this.#ackDue = false;
-    this.#toAckBytes = 0;
-    clearTimeout(this.#ackTimer);
-    this.#ackTimer = undefined;
-    this.#say({ type: 'ack', messages: BigInt(this.received) });
   }
 
   #say(frame: Frame): void {
@@ -388,8 +333,4 @@ export class Link extends Inbox implements Transport {
     this.#say({ type: 'close' });
     carrier.close();
   }
-}
-
-function lost(what: string, cause?: Error): InterceptorError {
-  return new InterceptorError('TUNNEL_LOST', what, cause === undefined ? {} : { cause });
 }

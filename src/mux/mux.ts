@@ -1,23 +1,21 @@
 import { errorText, InterceptorError } from '../errors.ts';
-import { MAX_STREAM_ID, type StreamId, toStreamId } from '../ids.ts';
 import { type Log, silentLog } from '../log.ts';
-import { decodeMessage, MessageWriter } from '../protocol/codec.ts';
+import { decodeMessage } from '../protocol/codec.ts';
 import { type ControlMessage, parseControlMessage } from '../protocol/control.ts';
 import type { Frame } from '../protocol/frames.ts';
-import { MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from '../protocol/limits.ts';
+import { MAX_CONTROL_BYTES } from '../protocol/limits.ts';
 import { Channel, type ChannelOwner, type OpenInfo } from './channel.ts';
-import { MUX_LIMITS, type MuxLimits, TRANSPORT_HIGH_WATER_BYTES } from './limits.ts';
+import { MUX_LIMITS, type MuxLimits } from './limits.ts';
 import { Link } from './link.ts';
 import { BEGINNING } from './resume-point.ts';
-import { SendQueue } from './send-queue.ts';
+import { Sender } from './sender.ts';
 import { MuxStream } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 import type { Transport } from './transport.ts';
+import { lost, violation } from './violation.ts';
 
 export type { OpenInfo } from './channel.ts';
 export { MuxStream, StreamResetError } from './stream.ts';
-
-/** A message is sent once it has this much; what is emitted together and is small shares one message. */
-const MESSAGE_BYTES = MAX_PAYLOAD_BYTES;
 
 export interface MuxOptions {
   readonly side: 'session' | 'agent';
@@ -37,8 +35,8 @@ export interface MuxStats {
 }
 
 /**
- * Many streams on one authenticated carrier (PROTOCOL.md). Owns the transport from here on. Any violation by the peer
- * ends the tunnel: `closed` says why. Longer than a file should be: receiving, sending and the end share one state.
+ * Many streams on one link, or on one authenticated carrier (PROTOCOL.md). Owns it from here on. Any violation by the peer
+ * ends the tunnel: `closed` says why.
  */
 export class Mux {
   /** Undefined after our own close(); else why the tunnel ended. All streams have been reset by then. */
@@ -49,25 +47,8 @@ export class Mux {
   readonly #limits: MuxLimits;
   readonly #owner: ChannelOwner;
 
-  /** Streams that are open on the wire. */
-  readonly #channels = new Map<StreamId, Channel>();
-  /** Streams that still exist on this side. */
-  readonly #streams = new Map<Channel, MuxStream>();
-  #openedByUs = 0;
-  #openedByPeer = 0;
-  #nextId: number;
-  #lastPeerId = 0;
-
-  readonly #writer = new MessageWriter();
-  readonly #sendQueue = new SendQueue();
-  readonly #signalling = new Set<Channel>();
-  #frames: Frame[] = [];
-  #flushScheduled = false;
-  readonly #runFlush = (): void => {
-    this.#flushScheduled = false;
-    this.#flush();
-  };
-
+  readonly #streams: StreamTable;
+  readonly #sender: Sender;
   #receivedBytes = 0;
   #pendingBytes = 0;
   #grownBytes = 0;
@@ -75,22 +56,22 @@ export class Mux {
   #settleClosed: (reason: Error | undefined) => void = () => {};
   #over = false;
   #closing: Promise<void> | undefined;
-  #onIdle: (() => void) | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
 
   constructor(transport: Transport, options: MuxOptions) {
     this.#options = options;
     this.#log = options.log ?? silentLog;
     this.#limits = { ...MUX_LIMITS, ...options.limits };
-    this.#nextId = options.side === 'session' ? 1 : 2;
+    this.#streams = new StreamTable(options.side, this.#limits.maxOpenStreams);
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
     const isLink = transport instanceof Link;
     const link = isLink ? transport : new Link({ resumeForMs: 0, limits: this.#limits });
     this.#link = link;
+    this.#sender = new Sender(link);
     this.#owner = this.#makeOwner();
-    link.onDrain = () => this.#flush();
+    link.onDrain = () => this.#sender.flush();
     link.onMessage = (message) => this.#receive(message);
     link.onClose = (error) => {
       if (error instanceof InterceptorError) this.#end(error);
@@ -100,7 +81,7 @@ export class Mux {
         );
     };
     if (!isLink) link.attach(transport, BEGINNING);
-    this.#scheduleFlush();
+    this.#sender.schedule();
   }
 
   /** Of the last answered ping, in milliseconds. */
@@ -114,14 +95,7 @@ export class Mux {
    */
   open(info: OpenInfo): MuxStream {
     if (this.#over || this.#closing !== undefined) throw lost('the tunnel is closed');
-    if (this.#openedByUs >= this.#limits.maxOpenStreams) {
-      throw new InterceptorError('STREAM_LIMIT', `${this.#openedByUs} streams are open in this tunnel`);
-    }
-    if (this.#nextId > MAX_STREAM_ID) throw new InterceptorError('STREAM_LIMIT', 'the stream ids are used up');
-    const id = toStreamId(this.#nextId);
-    this.#nextId += 2;
-    this.#openedByUs += 1;
-    return this.#addStream(new Channel(id, info, true, this.#owner));
+    return this.#addStream(new Channel(this.#streams.takeId(), info, true, this.#owner));
   }
 
   /**
@@ -133,7 +107,7 @@ export class Mux {
     if (Buffer.byteLength(text) > MAX_CONTROL_BYTES) {
       throw new InterceptorError('PROTOCOL_BAD_MESSAGE', `control message larger than ${MAX_CONTROL_BYTES} bytes`);
     }
-    this.#sendFrame({ type: 'control', text });
+    this.#sender.frame({ type: 'control', text });
   }
 
   stats(): MuxStats {
@@ -157,11 +131,11 @@ export class Mux {
   async #closeOrderly(): Promise<void> {
     if (!this.#over && this.#link.isAttached) {
       await new Promise<void>((resolve) => {
-        this.#onIdle = resolve;
+        this.#sender.onIdle = resolve;
         this.#closeTimer = setTimeout(resolve, this.#limits.closeDeadlineMs);
-        this.#scheduleFlush();
+        this.#sender.schedule();
       });
-      this.#onIdle = undefined;
+      this.#sender.onIdle = undefined;
       clearTimeout(this.#closeTimer);
       this.#closeTimer = undefined;
     }
@@ -185,10 +159,8 @@ export class Mux {
       transport.onClose = undefined;
       transport.terminate();
     }
-    for (const channel of this.#streams.keys()) channel.receiveReset('gone');
-    this.#signalling.clear();
-    this.#frames = [];
-    this.#onIdle?.();
+    for (const channel of this.#streams.channels()) channel.receiveReset('gone');
+    this.#sender.stop();
     if (reason !== undefined) this.#settleClosed(reason);
   }
 
@@ -211,19 +183,19 @@ export class Mux {
         this.#handleOpen(frame);
         return;
       case 'opened':
-        this.#channel(frame.streamId)?.receiveOpened();
+        this.#streams.find(frame.streamId)?.receiveOpened();
         return;
       case 'data':
-        this.#channel(frame.streamId)?.receiveData(asBuffer(frame.payload));
+        this.#streams.find(frame.streamId)?.receiveData(asBuffer(frame.payload));
         return;
       case 'credit':
-        this.#channel(frame.streamId)?.receiveCredit(frame.bytes);
+        this.#streams.find(frame.streamId)?.receiveCredit(frame.bytes);
         return;
       case 'end':
-        this.#channel(frame.streamId)?.receiveEnd();
+        this.#streams.find(frame.streamId)?.receiveEnd();
         return;
       case 'reset':
-        this.#channel(frame.streamId)?.receiveReset(frame.reason);
+        this.#streams.find(frame.streamId)?.receiveReset(frame.reason);
         return;
       case 'control':
         this.#handleControl(frame.text);
@@ -240,18 +212,14 @@ export class Mux {
 
   #handleOpen(frame: Frame & { type: 'open' }): void {
     const { streamId, kind, port, host, firstBytes } = frame;
-    if (this.#isOurs(streamId)) throw violation(`opened stream ${streamId}, an id of ours`);
-    if (streamId <= this.#lastPeerId) throw violation(`opened stream ${streamId} again`);
-    this.#lastPeerId = streamId;
-    if (this.#openedByPeer >= this.#limits.maxOpenStreams) {
-      this.#sendFrame({ type: 'reset', streamId, reason: 'limit' });
+    if (!this.#streams.takePeerId(streamId)) {
+      this.#sender.frame({ type: 'reset', streamId, reason: 'limit' });
       return;
     }
     if (this.#closing !== undefined) {
-      this.#sendFrame({ type: 'reset', streamId, reason: 'gone' });
+      this.#sender.frame({ type: 'reset', streamId, reason: 'gone' });
       return;
     }
-    this.#openedByPeer += 1;
     const info: OpenInfo = { kind, port, host };
     const channel = new Channel(streamId, info, false, this.#owner);
     const stream = this.#addStream(channel);
@@ -283,25 +251,11 @@ export class Mux {
     }
   }
 
-  /** The stream a frame is for; undefined when it closed while the frame was on its way. */
-  #channel(id: StreamId): Channel | undefined {
-    const channel = this.#channels.get(id);
-    if (channel !== undefined) return channel;
-    const wasOpened = this.#isOurs(id) ? id < this.#nextId : id <= this.#lastPeerId;
-    if (!wasOpened) throw violation(`frame for stream ${id}, which was never opened`);
-    return undefined;
-  }
-
-  #isOurs(id: StreamId): boolean {
-    return id % 2 === (this.#options.side === 'session' ? 1 : 0);
-  }
-
   // ---- streams
 
   #addStream(channel: Channel): MuxStream {
-    this.#channels.set(channel.id, channel);
     const stream = new MuxStream(channel);
-    this.#streams.set(channel, stream);
+    this.#streams.add(channel, stream);
     return stream;
   }
 
@@ -312,22 +266,12 @@ export class Mux {
       get shortestRoundTripMs() {
         return mux.#link.shortestRoundTripMs;
       },
-      wantsToSend: (channel) => {
-        this.#sendQueue.add(channel);
-        this.#scheduleFlush();
-      },
-      wantsToSignal: (channel) => {
-        this.#signalling.add(channel);
-        this.#scheduleFlush();
-      },
-      released: (channel) => {
-        this.#streams.delete(channel);
-      },
+      wantsToSend: (channel) => this.#sender.wantsToSend(channel),
+      wantsToSignal: (channel) => this.#sender.wantsToSignal(channel),
+      released: (channel) => this.#streams.released(channel),
       wireClosed: (channel) => {
-        this.#channels.delete(channel.id);
-        this.#sendQueue.delete(channel);
-        if (channel.byUs) this.#openedByUs -= 1;
-        else this.#openedByPeer -= 1;
+        this.#streams.wireClosed(channel);
+        this.#sender.forget(channel);
       },
       addQueued: (receivedBytes, pendingBytes) => {
         this.#receivedBytes += receivedBytes;
@@ -347,80 +291,12 @@ export class Mux {
 
   /** Too much is unread in this tunnel: the stream that holds most of it is reset. */
   #shed(): void {
-    let largest: Channel | undefined;
-    for (const channel of this.#streams.keys()) {
-      if (largest === undefined || channel.receivedBytes > largest.receivedBytes) largest = channel;
-    }
-    const stream = largest === undefined ? undefined : this.#streams.get(largest);
+    const stream = this.#streams.largest();
     this.#log.warn('stream reset: too many bytes unread in this tunnel', { streamId: stream?.id });
     stream?.resetAndDestroy('limit');
-  }
-
-  // ---- sending
-
-  #sendFrame(frame: Frame): void {
-    if (this.#over) return;
-    this.#frames.push(frame);
-    this.#scheduleFlush();
-  }
-
-  #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#over) return;
-    this.#flushScheduled = true;
-    // Not setImmediate: 15 % more latency of a short stream, and no more throughput (measured).
-    process.nextTick(this.#runFlush);
-  }
-
-  /** Writes signals, then data in turns until nobody has any or the carrier is full; its drain goes on from there. */
-  #flush(): void {
-    // Without a carrier all waits here, where it is bounded and can still be taken back.
-    if (this.#over || !this.#link.isAttached) return;
-    this.#writeSignals();
-    while (this.#link.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) {
-      const channel = this.#sendQueue.next();
-      if (channel === undefined) break;
-      channel.writeData(this.#writer, MAX_PAYLOAD_BYTES);
-      this.#sendWhenFull();
-    }
-    if (this.#writer.byteLength > 0) this.#sendMessage();
-    if (this.#onIdle !== undefined && this.#frames.length === 0 && this.#sendQueue.isIdle) this.#onIdle();
-  }
-
-  #writeSignals(): void {
-    const frames = this.#frames;
-    this.#frames = [];
-    for (const frame of frames) {
-      if (frame.type === 'control' && this.#writer.byteLength > 0) this.#sendMessage();
-      this.#writer.frame(frame);
-      this.#sendWhenFull();
-    }
-    for (const channel of this.#signalling) {
-      this.#signalling.delete(channel);
-      channel.writeSignals(this.#writer);
-      this.#sendWhenFull();
-      // What did not fit into the open frame.
-      if (channel.canSend) this.#sendQueue.add(channel);
-    }
-  }
-
-  #sendWhenFull(): void {
-    if (this.#writer.byteLength >= MESSAGE_BYTES) this.#sendMessage();
-  }
-
-  #sendMessage(): void {
-    const message = this.#writer.take();
-    this.#link.send(message, () => this.#writer.recycle(message));
   }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function lost(what: string, cause?: Error): InterceptorError {
-  return new InterceptorError('TUNNEL_LOST', what, cause === undefined ? {} : { cause });
-}
-
-function violation(what: string): InterceptorError {
-  return new InterceptorError('PROTOCOL_BAD_FRAME', `the peer broke the protocol: ${what}`);
 }

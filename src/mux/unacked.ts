@@ -1,5 +1,6 @@
 import { InterceptorError } from '../errors.ts';
 import type { Transport } from './transport.ts';
+import { violation } from './violation.ts';
 
 /** What a kept message costs beside its bytes: objects, about. A flood of tiny ones must not be free. */
 const MESSAGE_COST_BYTES = 256;
@@ -69,7 +70,7 @@ export class UnackedQueue {
    */
   acknowledge(count: number): void {
     if (count > this.#given) {
-      throw new InterceptorError('PROTOCOL_BAD_FRAME', 'the peer broke the protocol: acknowledges what was never sent');
+      throw violation('acknowledges what was never sent');
     }
     if (count < this.#acked) {
       throw new InterceptorError('TUNNEL_LOST', 'the peer asks for messages that it had acknowledged');

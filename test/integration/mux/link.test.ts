@@ -78,7 +78,7 @@ test('whatever breaks whenever, every message arrives once and in order', async 
       line.close();
       assert.equal(line.session.timers + line.agent.timers, 0);
     }),
-    { numRuns: 150 },
+    { numRuns: 80, endOnFailure: true },
   );
 });
 
@@ -99,7 +99,7 @@ test('carriers that break after every few messages, the handshake included, do n
       assert.deepEqual(got, { session: upTo(100), agent: upTo(100) });
       line.close();
     }),
-    { numRuns: 60 },
+    { numRuns: 40, endOnFailure: true },
   );
 });
 

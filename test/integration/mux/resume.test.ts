@@ -83,7 +83,7 @@ test('streams of any size go through carriers that break after any number of mes
       await until(() => agent.stats().openStreams + session.stats().openStreams === 0, 'streams gone');
       await Promise.all([session.close(), agent.close()]);
     }),
-    { numRuns: 20 },
+    { numRuns: 20, endOnFailure: true },
   );
 });
 

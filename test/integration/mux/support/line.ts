@@ -36,7 +36,7 @@ export class Line {
     this.agent = new Link({ id: this.session.id, resumeForMs, limits });
   }
 
-  /** Brings a carrier; again, until one stands. */
+  /** Brings a carrier in place of the one there is; again, until one stands. */
   async dial(): Promise<void> {
     this.#dialling ??= this.#dial().finally(() => {
       this.#dialling = undefined;
@@ -65,6 +65,7 @@ export class Line {
 
   async #dial(): Promise<void> {
     while (!this.#isOver) {
+      this.session.lose(new Error('dialled anew'));
       const carrier = await (this.#options.carriers ?? memoryCarriers)();
       try {
         await this.#shakeHands(carrier);
