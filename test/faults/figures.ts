@@ -54,7 +54,11 @@ export function figuresOf(lines: readonly CallerLine[], times: FaultTimes, settl
     wrongBytes: wrong.reduce((sum, line) => sum + line.bytes, 0),
     recoveryMs: firstOfGoodMs(since, lastAtMs, ({ by, tookMs }) => by !== 'failed' && tookMs <= SLOW_MS),
     appAfterMs: byApp.length === 0 ? undefined : Math.max(0, Math.min(...byApp) - injectedAtMs),
-    settledMs: firstOfGoodMs(since, healedAtMs, ({ by }) => by === (settledBy ?? by) && by !== 'failed'),
+    settledMs: firstOfGoodMs(
+      since.filter(({ kind }) => kind !== 'kept'), // such a connection stays with who answers it
+      healedAtMs,
+      ({ by }) => by === (settledBy ?? by) && by !== 'failed',
+    ),
     slowestMs: since.reduce((most, { tookMs }) => Math.max(most, tookMs), 0),
     by: countBy(since.map(({ by }) => by)),
     reasons: countBy(all.map((line) => ('detail' in line ? `${line.line}: ${line.detail}` : ''))),

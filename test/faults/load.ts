@@ -134,8 +134,12 @@ export class Load {
    * (`undefined`: by anyone), every WebSocket is open, and a transfer has come to its end.
    */
   isSettled(by: string | undefined, sinceMs: number, count = 20): boolean {
+    // A kept connection stays with who answers it.
     const isGood = (line: CallerLine): boolean =>
-      line.line === 'request' && line.tookMs <= SLOW_MS && line.by !== 'failed' && (by === undefined || line.by === by);
+      line.line === 'request' &&
+      line.by !== 'failed' &&
+      line.tookMs <= SLOW_MS &&
+      (by === undefined || line.kind === 'kept' || line.by === by);
     const probes = this.lines.filter((line) => line.line === 'request' && line.kind === 'probe');
     const last = probes.slice(-count);
     const areWell =
