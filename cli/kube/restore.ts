@@ -61,7 +61,7 @@ export async function restore(
   options: RestoreOptions = {},
 ): Promise<RestoreResult> {
   const { signal, onProgress } = options;
-  const workload = await withItsRecord(client, ref, options);
+  const workload = await readWithRecord(client, ref, options);
   const state = workload === undefined ? undefined : readInstall(workload);
   const record = state !== undefined && 'record' in state ? state.record : undefined;
   const others = record !== undefined && options.installId !== undefined && options.installId !== record.installId;
@@ -99,10 +99,10 @@ function readRecord(workload: Workload): InstallRecord | undefined {
 }
 
 /** The workload; where its template has our agent and the annotation has been taken away, with the annotation put back. */
-async function withItsRecord(
+export async function readWithRecord(
   client: KubeClient,
   ref: WorkloadRef,
-  { signal, recordText }: RestoreOptions,
+  { signal, recordText }: Pick<RestoreOptions, 'signal' | 'recordText'> = {},
 ): Promise<Workload | undefined> {
   const workload = await readOrUndefined<Workload>(client, workloadPath(ref), signal);
   if (workload === undefined || !isOrphaned(workload)) return workload;

@@ -4,7 +4,7 @@ import type { AgentStatus, Holder, SessionIdentity } from '../../src/protocol/co
 import { readInstall } from '../kube/annotation.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
 import { type Service, type Workload, type WorkloadRef, workloadPath, workloadText } from '../kube/objects.ts';
-import { type RestoreStep, restore } from '../kube/restore.ts';
+import { type RestoreStep, readWithRecord, restore } from '../kube/restore.ts';
 import type { Report } from '../ui/events.ts';
 import { askAgents } from './ask-agent.ts';
 import { whoIs } from './identity.ts';
@@ -41,7 +41,8 @@ export type HandBackOutcome = 'restored' | 'kept' | 'unsure' | 'nothing';
 export async function handBack(options: HandBackOptions): Promise<HandBackOutcome> {
   const { client, ref, report } = options;
   const name = workloadText(ref);
-  const workload = await readWorkload(client, ref);
+  const { recordText } = options;
+  const workload = await readWithRecord(client, ref, { recordText });
   const install = workload === undefined ? undefined : readInstall(workload);
   const { installId } = options;
   const foreign = installId !== undefined && install !== undefined && 'record' in install;
@@ -67,7 +68,7 @@ export async function handBack(options: HandBackOptions): Promise<HandBackOutcom
     installId,
     over: options.over,
     originals: options.originals,
-    recordText: options.recordText,
+    recordText,
     onProgress: (step) => reportStep(report, step),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
