@@ -1,6 +1,7 @@
 import { InterceptorError } from '../../src/errors.ts';
-import { readInstall, readRetarget } from './annotation.ts';
+import { ANNOTATION_PATH, readInstall, readRetarget } from './annotation.ts';
 import type { CallControl } from './apply.ts';
+import { applyChanges } from './changes.ts';
 import type { KubeClient } from './client.ts';
 import { corePath, guardedPatch, workloadPath } from './guarded-patch.ts';
 import { isHeadless, type Service, type Workload, type WorkloadRef } from './objects.ts';
@@ -70,6 +71,23 @@ export async function releaseOldPods(
   if (patched === undefined || install?.state !== 'installed' || install.record.installId !== installId)
     return undefined;
   return { workload: patched.object, record: install.record };
+}
+
+/**
+ * Has a Deployment's ReplicaSet try again to make pods that a quota has refused: it would wait for up to 1000 s by then. Its controller
+ * looks at it when it changes, and the Deployment's annotations are copied to it; readers pass over what is added to ours.
+ */
+export async function tryPodsAgain(
+  client: KubeClient,
+  ref: WorkloadRef,
+  installId: string,
+  tries: number,
+): Promise<void> {
+  await guardedPatch<Workload>(client, workloadPath(ref), (workload) => {
+    const install = readInstall(workload);
+    if (install.state !== 'installed' || install.record.installId !== installId) return undefined;
+    return applyChanges(workload, [{ path: ANNOTATION_PATH, now: JSON.stringify({ ...install.record, tries }) }]);
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Log } from '../../src/log.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Service, WorkloadRef } from '../kube/objects.ts';
 import type { InstallRecord } from '../kube/record.ts';
-import { releaseOldPods, settleServices, switchServices } from '../kube/retarget.ts';
+import { releaseOldPods, settleServices, switchServices, tryPodsAgain } from '../kube/retarget.ts';
 import { waitForRollout } from '../kube/rollout.ts';
 import { CALLERS_HEAR_MS } from '../kube/taken-out.ts';
 import type { Report } from '../ui/events.ts';
@@ -11,6 +11,8 @@ import { backoffMs, pause } from './backoff.ts';
 
 /** An endpoints controller may look at pods as they were a moment ago. */
 const PODS_SEEN_MS = 1_000;
+/** How often pods that were refused are tried again. */
+const REFUSED_AGAIN_MS = 3_000;
 
 export interface HeldPodsOptions {
   readonly client: KubeClient;
@@ -57,6 +59,20 @@ export class HeldPods {
     report({ event: 'warning', message });
     this.#isSettled = true;
     return (await releaseOldPods(client, ref, record.installId))?.workload.metadata.generation;
+  }
+
+  /** After giveUp(): new pods that were refused come when old ones have left. Until the signal; a failure is tried again. */
+  async bringOthers(signal: AbortSignal): Promise<void> {
+    const { client, ref, record, log } = this.#options;
+    for (let tries = 1; ; tries++) {
+      await pause(REFUSED_AGAIN_MS, signal);
+      if (signal.aborted) return;
+      try {
+        await tryPodsAgain(client, ref, record.installId, tries);
+      } catch (failure) {
+        log.debug('refused pods not tried again', { tries, reason: errorText(failure) });
+      }
+    }
   }
 
   /** A Service of those that were asked for leads to agents only; with the last of them the others are switched. */

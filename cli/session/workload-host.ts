@@ -89,7 +89,14 @@ export class WorkloadHost implements AgentHost {
       await rolledOut(generation, oldPods === undefined ? undefined : 'held');
     } catch (failure) {
       if (!(failure instanceof HoldRefused) || oldPods === undefined) throw failure;
-      await rolledOut(await oldPods.giveUp(failure.reason), 'given-up');
+      const over = new AbortController();
+      const others = oldPods.bringOthers(AbortSignal.any([signal, over.signal]));
+      try {
+        await rolledOut(await oldPods.giveUp(failure.reason), 'given-up');
+      } finally {
+        over.abort();
+        await others;
+      }
     }
     const { workload, record } = this.#present;
     if (record.mode.kind !== 'replace') return;
