@@ -1,6 +1,7 @@
 import type { Socket } from 'node:dgram';
 import { LengthPrefixReader, MAX_PREFIXED_BYTES, withLength } from '../../src/net/length-prefix.ts';
 import type { Claim } from '../claim.ts';
+import { held } from '../held-bytes.ts';
 import { type LaptopCarrier, maxWaitMs, OpenDeadline, refuses } from '../laptop-way.ts';
 import { MAX_KEPT_DATAGRAM_BYTES, MAX_UDP_UNSENT_BYTES, UDP_ANSWERED_IDLE_MS, UDP_IDLE_MS } from '../limits.ts';
 import { type LaptopStream, reset } from '../sides.ts';
@@ -111,6 +112,13 @@ export class Flow {
       },
       () => {}, // 'close' follows
     );
+    const holder = {
+      get heldBytes() {
+        return (kept === undefined ? 0 : keptBytes) + stream.writableLength;
+      },
+      reset: () => reset(stream),
+    };
+    held.add(holder);
     stream.on('error', () => {});
     stream.on('data', (chunk: Buffer) => {
       for (const datagram of reader.push(chunk)) this.#fromPeer(peer, datagram);
@@ -118,6 +126,7 @@ export class Flow {
     stream.on('end', () => reset(stream)); // the process has closed its socket
     stream.on('close', () => {
       deadline.clear();
+      held.delete(holder);
       if (this.#peer !== peer) return;
       this.#peer = kept === undefined ? undefined : this.#withoutLaptop(claim);
       for (const datagram of kept ?? []) this.#peer?.send(datagram);
