@@ -204,6 +204,17 @@ describe.skipIf(cluster === undefined)('a session that is gone, however it went'
     assert.equal(count(run, 'disconnected'), 0, run.transcript);
   });
 
+  test('frozen, where nothing is to wait: it makes a new tunnel when it thaws, and has its route again', async () => {
+    const run = await startBesideProcess(['--resume', '0']);
+    run.child.kill('SIGSTOP');
+    await untilAnswers('app', run);
+    run.child.kill('SIGCONT');
+    await untilCount(run, 'connected', 2);
+    await untilAnswers('laptop', run);
+    assert.equal(count(run, 'disconnected'), 1, run.transcript);
+    assert.equal(count(run, 'reconnecting'), 0, run.transcript);
+  });
+
   test('kill -9: the app answers at once, and what is asked then is not lost', async () => {
     const run = await startBesideProcess(['--resume', '300']);
     assert.equal((await scene.call('web', 4)).by.laptop, 4);
