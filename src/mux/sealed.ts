@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto';
 import { InterceptorError } from '../errors.ts';
 import type { SealKeys } from '../protocol/key-agreement.ts';
-import { MAX_MESSAGE_BYTES } from '../protocol/limits.ts';
+import { MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES } from '../protocol/limits.ts';
 import type { Transport } from './transport.ts';
 
 const ALGORITHM = 'aes-256-gcm';
@@ -9,6 +9,10 @@ const NONCE_BYTES = 12;
 /** Behind every message. */
 export const SEAL_BYTES = 16;
 const WORD = 2 ** 32;
+/** A full message of a mux, sealed. Buffers of this size are used again: fresh memory was a fifth of a seal's cost. */
+const POOLED_BYTES = MAX_PAYLOAD_BYTES + 1024 + SEAL_BYTES;
+const POOLED_FROM_BYTES = POOLED_BYTES / 2;
+const MAX_SPARE = 8;
 
 /**
  * A carrier behind its handshake: every message is sealed with AES-256-GCM, with a key of its own for each direction and its
@@ -26,6 +30,7 @@ export function sealTransport(carrier: Transport, side: 'session' | 'agent', key
 class Sealer {
   readonly #key: KeyObject;
   readonly #nonce = Buffer.alloc(NONCE_BYTES);
+  readonly #spare: Buffer[] = [];
   #count = 0;
 
   constructor(key: Uint8Array) {
@@ -33,12 +38,20 @@ class Sealer {
   }
 
   seal(message: Uint8Array): Buffer {
+    const bytes = message.byteLength + SEAL_BYTES;
+    const isPooled = bytes >= POOLED_FROM_BYTES && bytes <= POOLED_BYTES;
+    const buffer = isPooled ? (this.#spare.pop() ?? Buffer.allocUnsafeSlow(POOLED_BYTES)) : Buffer.allocUnsafe(bytes);
     const cipher = createCipheriv(ALGORITHM, this.#key, this.#nextNonce());
-    const sealed = Buffer.allocUnsafeSlow(message.byteLength + SEAL_BYTES);
-    sealed.set(cipher.update(message));
+    buffer.set(cipher.update(message));
     cipher.final();
-    sealed.set(cipher.getAuthTag(), message.byteLength);
-    return sealed;
+    buffer.set(cipher.getAuthTag(), message.byteLength);
+    return isPooled ? buffer.subarray(0, bytes) : buffer;
+  }
+
+  /** Takes back the memory of what seal() returned and nobody reads any more. */
+  recycle(sealed: Buffer): void {
+    const { buffer } = sealed;
+    if (buffer.byteLength === POOLED_BYTES && this.#spare.length < MAX_SPARE) this.#spare.push(Buffer.from(buffer));
   }
 
   /** @returns undefined when it is not the next message of the other side */
@@ -106,7 +119,8 @@ class SealedTransport implements Transport {
   }
 
   send(message: Uint8Array, onSent?: () => void): void {
-    this.#carrier.send(this.#out.seal(message));
+    const sealed = this.#out.seal(message);
+    this.#carrier.send(sealed, () => this.#out.recycle(sealed));
     onSent?.();
   }
 
