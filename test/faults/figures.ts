@@ -77,7 +77,7 @@ function firstOfGoodMs(
 ): number | undefined {
   const lastBad = requests.findLastIndex((request) => !isGood(request) && endOf(request) >= fromMs);
   if (lastBad < 0) return 0;
-  const first = requests[lastBad + 1] ?? requests[lastBad];
+  const first = requests.slice(lastBad + 1).find(isGood) ?? requests[lastBad];
   return first === undefined ? undefined : Math.max(0, endOf(first) - fromMs);
 }
 
