@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { setTimeout as pass } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
-import { afterEach, test } from 'vitest';
+import { afterEach, test, vi } from 'vitest';
 import { MAX_CONNECTIONS } from '../../../agent/limits.ts';
 import { MAX_FIELDS, MAX_HEAD_BYTES, MAX_LARGE_HEADS } from '../../../src/http/h1/limits.ts';
 import { makeCertificate } from './support/certificate.ts';
@@ -12,6 +12,9 @@ import { CONTAINER_BYTES, type HostileWorld, hostileWorld, readToEnd } from './s
 import { answeredBy, ask, httpApp, seeingServer, withHeader } from './support/http.ts';
 import { acceptWith, dialCarrier, dialSession } from './support/session-double.ts';
 import { exchange, until } from './support/tcp.ts';
+
+// Thousands of connections on a machine that may be busy.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 const SHED = 'too much is waiting, connections are reset';
 /** The first half of what a TLS client says first: the rest never comes. */

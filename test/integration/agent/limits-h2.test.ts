@@ -2,13 +2,16 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectHttp2, createServer } from 'node:http2';
 import type { Socket } from 'node:net';
-import { afterAll, beforeAll, test } from 'vitest';
+import { afterAll, beforeAll, test, vi } from 'vitest';
 import { frame, headersFrames, PREFACE, SETTINGS } from '../../../src/http/h2/frames.ts';
 import { claimOf, intercept } from './support/claims.ts';
 import { CONTAINER_BYTES, type HostileWorld, hostileWorld } from './support/hostile.ts';
 import { withHeader } from './support/http.ts';
 import { dialSession } from './support/session-double.ts';
 import { until } from './support/tcp.ts';
+
+// Thousands of connections on a machine that may be busy.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 const [DATA, HEADERS, PRIORITY, RST_STREAM, PING, WINDOW_UPDATE, CONTINUATION] = [0, 1, 2, 3, 6, 8, 9];
 const [END_STREAM, END_HEADERS] = [0x1, 0x4];

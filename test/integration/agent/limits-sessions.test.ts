@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import dnsPacket from 'dns-packet';
-import { test } from 'vitest';
+import { test, vi } from 'vitest';
 import { MAX_DNS_WAITING, MAX_OUTGOING } from '../../../agent/limits.ts';
 import { sessionHandshake } from '../../../src/mux/handshake.ts';
 import { Link } from '../../../src/mux/link.ts';
@@ -11,10 +11,14 @@ import { LengthPrefixReader, withLength } from '../../../src/net/length-prefix.t
 import { encodeFrame } from '../../../src/protocol/codec.ts';
 import { MAX_OPEN_STREAMS } from '../../../src/protocol/limits.ts';
 import { startWorld } from './support/agent-world.ts';
+import { claimOf, intercept } from './support/claims.ts';
 import { addressReply, startDnsServer } from './support/dns-server.ts';
-import { CONTAINER_BYTES, hostileWorld } from './support/hostile.ts';
+import { CONTAINER_BYTES, hostileWorld, readToEnd } from './support/hostile.ts';
 import { dialCarrier, dialSession, type SessionDouble } from './support/session-double.ts';
 import { echoAs, exchange, until } from './support/tcp.ts';
+
+// Thousands of connections on a machine that may be busy.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
 
 /** The answer to one question in a stream of its own. */
 async function resolve(session: SessionDouble, name: string): Promise<dnsPacket.DecodedPacket> {
@@ -126,5 +130,26 @@ test('a session that opens downloads and reads none of them keeps a bounded amou
   assert.ok(world.peakBytes < CONTAINER_BYTES, `the agent takes ${world.peakBytes} bytes`);
   await other.mux.close();
   await greedy.mux.close();
+  await world.close();
+});
+
+test('a mirror that reads nothing loses its copies before the agent has no memory left, and callers are answered', async () => {
+  const body = Buffer.alloc(900 * 1024);
+  const world = await hostileWorld((socket) => {
+    let missing = body.byteLength;
+    socket.on('data', (chunk: Buffer) => {
+      missing -= chunk.byteLength;
+      if (missing === 0) socket.end('ok');
+    });
+  });
+  const { tunnelPort, key } = world.agent;
+  const mirror = await dialSession({ port: tunnelPort, key, onIncoming: (stream) => stream.accept() });
+  await mirror.request('claim', claimOf([intercept(world.app.port, { mirror: true, to: 'laptop' })]));
+  const callers = await world.open(150);
+  const answers = callers.map((caller) => readToEnd(caller));
+  for (const caller of callers) caller.write(body);
+  assert.deepEqual([...new Set(await Promise.all(answers))], ['ok']);
+  assert.ok(world.peakBytes < CONTAINER_BYTES, `the agent takes ${world.peakBytes} bytes`);
+  await mirror.mux.close();
   await world.close();
 });
