@@ -3,42 +3,18 @@ import type { Duplex } from 'node:stream';
 import { Copies, NO_COPIES } from '../src/http/h1/copies.ts';
 import { GOAWAY } from '../src/http/h2/frames.ts';
 import { sideBytes } from '../src/http/meter.ts';
-import { type Mirror, type Resettable, VANISHED } from '../src/http/routing.ts';
+import { type Resettable, VANISHED } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
+import type { ConnectionRoute } from './connection-route.ts';
 import { InFlight } from './in-flight.ts';
 import { KeepAlive } from './keep-alive.ts';
 import { OpenDeadline } from './laptop-way.ts';
 import { KEEP_ALIVE_IDLE_MS, LINGER_MS, MAX_REPLAY_BYTES } from './limits.ts';
-import type { ProofGate } from './proof.ts';
 import { waitForProof } from './proof-wait.ts';
 import type { Reach } from './reach.ts';
 import { refuseCaller, sayRefusal } from './refuse-caller.ts';
 import { callerHost, type LaptopStream, reset } from './sides.ts';
-
-/** What one connection needs to know of its route. */
-export interface ConnectionRoute {
-  /** Whether the laptop that has the port can be reached; undefined: none has it. */
-  reach(): Reach | undefined;
-  /** A new stream to the laptop when it is to answer, else undefined. Never throws. */
-  openLaptop(callerHost: string): LaptopStream | undefined;
-  /** How long the laptop may take to say OPENED to a caller of `sinceMs` (performance.now()); may change meanwhile. */
-  maxWaitMs(sinceMs: number): number;
-  /** It has said so. @returns to be called when the connection is over */
-  onTaken(): () => void;
-  /** Why nobody answers whom the laptop does not take; undefined: the app does. */
-  refusal(): string | undefined;
-  /** A socket on its way to the app; half-open. */
-  dialApp(): Resettable;
-  /** Who gets a copy of what the caller sends. */
-  mirrors(callerHost: string): readonly Mirror[];
-  /** Set while a proof request is expected. */
-  readonly proofGate: ProofGate | undefined;
-  /** Everything of this connection is closed. */
-  onDone(connection: Connection): void;
-  /** The laptop did not take it, so the app gets it. */
-  onFallBack(): void;
-}
 
 /**
  * One caller of a route port and who answers it. The bytes the caller sent are kept until it is certain who answers: with
@@ -49,7 +25,7 @@ export interface ConnectionRoute {
  */
 export class Connection {
   readonly #caller: Socket;
-  readonly #route: ConnectionRoute;
+  readonly #route: ConnectionRoute<Connection>;
   #peer: Resettable | undefined;
   #peerClosed = true;
   #callerClosed = false;
@@ -76,7 +52,7 @@ export class Connection {
   #leaving = false;
   #onOver: () => void = () => {};
 
-  constructor(caller: Socket, route: ConnectionRoute) {
+  constructor(caller: Socket, route: ConnectionRoute<Connection>) {
     this.#caller = caller;
     this.#route = route;
     closeAfterFailedReset(caller);

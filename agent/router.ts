@@ -5,7 +5,8 @@ import type { AppPort } from '../src/protocol/control.ts';
 import { APP_IS_REPLACED, AppWay } from './app-way.ts';
 import type { Claim } from './claim.ts';
 import type { Claims } from './claims.ts';
-import { Connection, type ConnectionRoute } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionRoute } from './connection-route.ts';
 import { isDescriptorReserved } from './descriptors.ts';
 import { held } from './held-bytes.ts';
 import { HttpCaller } from './http-caller.ts';
@@ -119,7 +120,7 @@ export class Router {
     const { proofs, log, app } = this.#options;
     const whole = () => this.#table(appPort).whole;
     let claim = whole();
-    const route: ConnectionRoute = {
+    const route: ConnectionRoute<Connection> = {
       proofGate: proofs.gate(appPort),
       reach: () => {
         const holder = whole();

@@ -85,7 +85,14 @@ let processes: ChildProcess[] = [];
 beforeAll(async () => {
   if (cluster === undefined) return;
   scene = await Scene.open(cluster, 'resume', PROCESS_CODE);
-  await scene.deploy({ name: 'web', replicas: 1 }, { name: 'echo', replicas: 1 });
+  await scene.deploy(
+    { name: 'web', replicas: 1 },
+    {
+      name: 'echo',
+      replicas: 1,
+      container: { livenessProbe: undefined }, // a restart would end the connection that is to live
+    },
+  );
 });
 afterEach(async () => {
   for (const { child } of runs) child.kill('SIGCONT');
