@@ -26,6 +26,8 @@ export const FULL_SIZE: LoadSize = {
 export const QUICK_SIZE: LoadSize = { ...FULL_SIZE, transferBytes: 64 * MIB, transferBytesPerSecond: 8 * MIB };
 /** How much of the first transfer is through when a load counts as begun. */
 const BEGUN_BYTES = 4 * MIB;
+/** On a machine with more to do than it can. */
+const BEGUN_MS = 150_000;
 /** Answered probes in a row that tell that a load has begun. */
 const BEGUN_PROBES = 5;
 /** An answer that takes longer is one that the fault was felt in. */
@@ -126,7 +128,7 @@ export class Load {
       this.isSettled(by, 0, BEGUN_PROBES) &&
       (this.#plan.transferBytes === 0 ||
         this.lines.some((line) => line.line === 'progress' && line.bytes >= BEGUN_BYTES));
-    if (!(await this.until(isBegun, 60_000))) throw new Error(`the load has not begun:\n${await this.tail()}`);
+    if (!(await this.until(isBegun, BEGUN_MS))) throw new Error(`the load has not begun:\n${await this.tail()}`);
   }
 
   /**
