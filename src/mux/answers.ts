@@ -5,9 +5,9 @@ import type { LinkLimits } from './limits.ts';
 export interface Answering {
   readonly limits: LinkLimits;
   /** Messages received, once they may be acknowledged; undefined: not now. */
-  readonly acknowledgeable: number | undefined;
+  acknowledgeable(): number | undefined;
   /** Whether the carrier takes more now; what waits in it is a sign of life as well. */
-  readonly hasRoom: boolean;
+  hasRoom(): boolean;
   say(frame: Frame): void;
 }
 
@@ -50,10 +50,10 @@ export class Answers {
   }
 
   flush(): void {
-    if (!this.#link.hasRoom) return;
+    if (!this.#link.hasRoom()) return;
     if (this.#pongDue !== undefined) this.#link.say({ type: 'pong', token: this.#pongDue });
     this.#pongDue = undefined;
-    const messages = this.#ackDue ? this.#link.acknowledgeable : undefined;
+    const messages = this.#ackDue ? this.#link.acknowledgeable() : undefined;
     if (messages === undefined) return;
     this.#ackDue = false;
     this.#toAckBytes = 0;

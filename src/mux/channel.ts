@@ -90,8 +90,6 @@ export class Channel {
     return this.#opening === 'acceptor-decides';
   }
 
-  // ---- from the stream above
-
   accept(): void {
     if (this.#opening !== 'acceptor-decides' || !this.#wireOpen) return;
     this.#opening = 'acceptor-unsent';
@@ -154,8 +152,6 @@ export class Channel {
     this.#owner.released(this);
   }
 
-  // ---- from the tunnel: what the peer sent
-
   receiveOpened(): void {
     if (this.#opening !== 'opener-waits') throw violation('opened twice or by the wrong side');
     this.#opening = 'open';
@@ -191,8 +187,6 @@ export class Channel {
     this.#dropReceived();
     this.events?.onReset(reason);
   }
-
-  // ---- from the tunnel: its turn to send
 
   /** Whether writeData would write something. */
   get canSend(): boolean {

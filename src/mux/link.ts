@@ -4,21 +4,19 @@ import { type Log, silentLog } from '../log.ts';
 import { MessageWriter } from '../protocol/codec.ts';
 import type { Frame } from '../protocol/frames.ts';
 import { Answers } from './answers.ts';
+import { closeWith, disown } from './carrier-end.ts';
 import { Inbox } from './inbox.ts';
 import { LINK_LIMITS, type LinkLimits, TRANSPORT_HIGH_WATER_BYTES } from './limits.ts';
 import { isOfLink, readLinkFrame } from './link-frames.ts';
 import type { LinkOptions } from './link-options.ts';
 import { Liveness } from './liveness.ts';
+import { Patience } from './patience.ts';
 import type { ResumePoint } from './resume-point.ts';
 import type { Transport } from './transport.ts';
 import { UnackedQueue } from './unacked.ts';
 import { lost } from './violation.ts';
 
 const LINK_ID_BYTES = 16;
-/** A slow carrier takes long for a message: each one that fell silent before it had moved any doubles the patience, so often. */
-const MAX_DOUBLINGS = 3;
-/** At the end a carrier that holds more than this is cut: its peer does not read. */
-const MAX_UNREAD_AT_CLOSE_BYTES = 4 * 1024 * 1024;
 
 /**
  * A Transport that outlives its carriers (PROTOCOL.md "Resume"): messages are numbered by counting and kept until they are
@@ -41,6 +39,7 @@ export class Link extends Inbox implements Transport {
   readonly #unacked = new UnackedQueue();
   readonly #writer = new MessageWriter();
   readonly #answers: Answers;
+  readonly #patience = new Patience();
   #carrier: Transport | undefined;
   #liveness: Liveness | undefined;
   #over = false;
@@ -48,8 +47,6 @@ export class Link extends Inbox implements Transport {
   #resumeTimer: NodeJS.Timeout | undefined;
 
   #toSkip = 0;
-  #hasMoved = false;
-  #doublings = 0;
 
   constructor(options: LinkOptions) {
     super();
@@ -58,27 +55,30 @@ export class Link extends Inbox implements Transport {
     this.resumeMs = options.resumeForMs;
     this.#limits = { ...LINK_LIMITS, ...options.limits };
     this.#log = options.log ?? silentLog;
-    this.#answers = this.#makeAnswers();
+    this.#answers = new Answers({
+      limits: this.#limits,
+      // What is sent again is not acknowledged before it has come: the peer must not leave it out.
+      acknowledgeable: () => (this.#toSkip > 0 ? undefined : this.received),
+      hasRoom: () => (this.#carrier?.bufferedBytes ?? TRANSPORT_HIGH_WATER_BYTES) < TRANSPORT_HIGH_WATER_BYTES,
+      say: (frame) => this.#say(frame),
+    });
   }
 
   get isAttached(): boolean {
     return this.#carrier !== undefined;
   }
-
   /** Of the present carrier's last answered ping, in milliseconds. */
   get roundTripMs(): number | undefined {
     return this.#liveness?.roundTripMs;
   }
-
   get shortestRoundTripMs(): number | undefined {
     return this.#liveness?.shortestRoundTripMs;
   }
-
   get timers(): number {
     return (this.#resumeTimer === undefined ? 0 : 1) + this.#answers.timers + (this.#liveness?.timers ?? 0);
   }
 
-  /** Sent and not acknowledged, with what the keeping costs. */
+  /** Sent and not acknowledged. */
   get unackedBytes(): number {
     return this.#unacked.bytes;
   }
@@ -113,15 +113,20 @@ export class Link extends Inbox implements Transport {
     this.#unacked.rewind();
     // Came in over the carrier before while the handshake was on its way: the peer sends it again.
     this.#toSkip = this.received - at.received;
-    this.#hasMoved = false;
     carrier.onDrain = () => this.#drained();
     carrier.onMessage = (message) => this.#receive(message);
-    carrier.onClose = (error) => this.#lost(error);
+    carrier.onClose = (error) => {
+      if (this.resumeMs === 0) this.#end(error);
+      else this.lose(error ?? new Error('closed by someone between'));
+    };
     this.#liveness = new Liveness(
       this.#limits.pingIntervalMs,
-      this.#limits.pingDeadlineMs * 2 ** this.#doublings,
+      this.#limits.pingDeadlineMs * this.#patience.factor(this.#unacked.bytes > 0),
       (token) => this.#say({ type: 'ping', token }),
-      (silentMs) => this.#silent(silentMs),
+      (silentMs) => {
+        this.#patience.silent();
+        this.lose(lost(`the carrier was silent for ${Math.round(silentMs)} ms`));
+      },
     );
     if (this.#paused) carrier.pause();
     else carrier.resume();
@@ -157,7 +162,7 @@ export class Link extends Inbox implements Transport {
     if (this.resumeMs === 0) this.#carrier?.send(message, onSent);
     else {
       this.#unacked.add(message, onSent);
-      this.#pump();
+      if (this.#carrier !== undefined) this.#unacked.pump(this.#carrier);
     }
     const unread = Math.max(this.#unacked.bytes, this.#carrier?.bufferedBytes ?? 0);
     if (unread > this.#limits.maxUnsentBytes) this.fail(lost('the peer does not read'));
@@ -178,8 +183,7 @@ export class Link extends Inbox implements Transport {
   /** Sends what is kept, and that it is over. Without a carrier the peer is not told: it waits for its own time. */
   close(): void {
     if (this.#over) return;
-    const carrier = this.#carrier;
-    if (carrier !== undefined) while (this.#unacked.sendNext(carrier));
+    if (this.#carrier !== undefined) while (this.#unacked.sendNext(this.#carrier));
     this.#sayClose();
     this.#finishWith(this.#settle());
   }
@@ -203,7 +207,7 @@ export class Link extends Inbox implements Transport {
       }
       return;
     }
-    this.#hasMoved = true;
+    this.#patience.hasMoved = true;
     if (this.resumeMs > 0) this.#answers.received(message.byteLength);
     if (this.#toSkip > 0) {
       this.#toSkip -= 1;
@@ -238,18 +242,8 @@ export class Link extends Inbox implements Transport {
     if (this.resumeMs === 0) return;
     const wasFull = this.#unacked.bytes >= this.#limits.maxUnackedBytes;
     this.#unacked.acknowledge(count);
-    this.#hasMoved = true;
+    this.#patience.hasMoved = true;
     if (wasFull && this.#unacked.bytes < this.#limits.maxUnackedBytes) this.onDrain?.();
-  }
-
-  #silent(silentMs: number): void {
-    if (!this.#hasMoved) this.#doublings = Math.min(this.#doublings + 1, MAX_DOUBLINGS);
-    this.lose(lost(`the carrier was silent for ${Math.round(silentMs)} ms`));
-  }
-
-  #lost(error: Error | undefined): void {
-    if (this.resumeMs === 0) this.#end(error);
-    else this.lose(error ?? new Error('closed by someone between'));
   }
 
   /** @returns the carrier there was; nothing of it comes here any more */
@@ -262,10 +256,8 @@ export class Link extends Inbox implements Transport {
     clearTimeout(this.#resumeTimer);
     this.#resumeTimer = undefined;
     if (carrier === undefined) return undefined;
-    if (this.#hasMoved) this.#doublings = 0;
-    carrier.onDrain = undefined;
-    carrier.onMessage = () => {};
-    carrier.onClose = () => {};
+    this.#patience.gone();
+    disown(carrier);
     return carrier;
   }
 
@@ -291,46 +283,18 @@ export class Link extends Inbox implements Transport {
 
   // ---- sending
 
-  #pump(): void {
-    const carrier = this.#carrier;
-    if (carrier === undefined) return;
-    while (carrier.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES && this.#unacked.sendNext(carrier));
-  }
-
   #drained(): void {
     this.#answers.flush();
-    this.#pump();
+    if (this.#carrier !== undefined) this.#unacked.pump(this.#carrier);
     if (this.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) this.onDrain?.();
-  }
-
-  #makeAnswers(): Answers {
-    const link = this;
-    return new Answers({
-      limits: this.#limits,
-      // What is sent again is not acknowledged before it has come: the peer must not leave it out.
-      get acknowledgeable() {
-        return link.#toSkip > 0 ? undefined : link.received;
-      },
-      get hasRoom() {
-        return link.#carrier !== undefined && link.#carrier.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES;
-      },
-      say: (frame) => this.#say(frame),
-    });
   }
 
   #say(frame: Frame): void {
     this.#carrier?.send(this.#writer.frame(frame).take());
   }
 
-  /** Tells the peer that it is over, and closes the carrier; cuts it where the peer does not read. */
+  /** Tells the peer that it is over, and closes the carrier. */
   #sayClose(): void {
-    const carrier = this.#carrier;
-    if (carrier === undefined) return;
-    if (carrier.bufferedBytes > MAX_UNREAD_AT_CLOSE_BYTES) {
-      carrier.terminate();
-      return;
-    }
-    this.#say({ type: 'close' });
-    carrier.close();
+    if (this.#carrier !== undefined) closeWith(this.#carrier, this.#writer.frame({ type: 'close' }).take());
   }
 }

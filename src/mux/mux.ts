@@ -46,7 +46,6 @@ export class Mux {
   readonly #log: Log;
   readonly #limits: MuxLimits;
   readonly #owner: ChannelOwner;
-
   readonly #streams: StreamTable;
   readonly #sender: Sender;
   #receivedBytes = 0;
@@ -124,8 +123,8 @@ export class Mux {
     return this.#closing;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #closeOrderly(): Promise<void> {
@@ -147,17 +146,16 @@ export class Mux {
   #end(reason: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    const transport = this.#link;
-    transport.onDrain = undefined;
-    transport.onMessage = () => {}; // until the carrier is gone
+    const link = this.#link;
+    link.onDrain = undefined;
+    link.onMessage = () => {}; // until the carrier is gone
     if (reason === undefined) {
-      transport.onClose = () => this.#settleClosed(undefined);
-      transport.resume();
-      transport.close();
+      link.onClose = () => this.#settleClosed(undefined);
+      link.close();
     } else {
       this.#log.debug('tunnel ended', { reason: reason.message });
-      transport.onClose = undefined;
-      transport.terminate();
+      link.onClose = undefined;
+      link.terminate();
     }
     for (const channel of this.#streams.channels()) channel.receiveReset('gone');
     this.#sender.stop();
@@ -232,7 +230,7 @@ export class Mux {
     try {
       message = parseControlMessage(text);
     } catch (error) {
-      // A newer peer may say what we do not know (PROTOCOL.md "Control"); it expects no answer.
+      // A newer peer may say what we do not know; it expects no answer.
       this.#log.debug('control message ignored', { reason: errorText(error) });
       return;
     }

@@ -1,4 +1,5 @@
 import { InterceptorError } from '../errors.ts';
+import { TRANSPORT_HIGH_WATER_BYTES } from './limits.ts';
 import type { Transport } from './transport.ts';
 import { violation } from './violation.ts';
 
@@ -40,6 +41,11 @@ export class UnackedQueue {
     this.#kept.push({ message: kept, onSent: pins ? undefined : onSent, reader: undefined, acked: false });
     this.bytes += message.byteLength + MESSAGE_COST_BYTES;
     this.unsentBytes += message.byteLength;
+  }
+
+  /** Gives the carrier what it takes for now. */
+  pump(carrier: Transport): void {
+    while (carrier.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES && this.sendNext(carrier));
   }
 
   /** Gives the next message to `carrier`. @returns whether there was one */

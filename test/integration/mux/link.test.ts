@@ -4,6 +4,7 @@ import { afterEach, test } from 'vitest';
 import { InterceptorError } from '../../../src/errors.ts';
 import { TRANSPORT_HIGH_WATER_BYTES } from '../../../src/mux/limits.ts';
 import { Link } from '../../../src/mux/link.ts';
+import { Patience } from '../../../src/mux/patience.ts';
 import { BEGINNING } from '../../../src/mux/resume-point.ts';
 import { decodeMessage, encodeFrame, encodeMessage } from '../../../src/protocol/codec.ts';
 import type { Frame } from '../../../src/protocol/frames.ts';
@@ -347,4 +348,40 @@ test('a message of some KiB does not hold the large buffer it was written into',
   });
   assert.equal(free, 1);
   link.terminate();
+});
+
+test('a link that is not to be resumed keeps and acknowledges nothing, and ends with its carrier', async () => {
+  const line = open({ resumeForMs: 0, limits: { ackDelayMs: 1 } });
+  const got = numbersOf(line.agent);
+  await line.dial();
+  const ended = new Promise<Error | undefined>((resolve) => {
+    line.agent.onClose = resolve;
+  });
+  line.session.send(numbered(0));
+  await until(() => got.length === 1, 'it arrives');
+  assert.equal(line.session.unackedBytes, 0);
+  line.cut();
+  assert.match((await ended)?.message ?? '', /cut/);
+  assert.deepEqual(line.lost, []);
+});
+
+test('a line that never moves a message is given more time, less so by a side with nothing to send', () => {
+  const patience = new Patience();
+  const factors: number[][] = [];
+  for (let carrier = 0; carrier < 5; carrier += 1) {
+    factors.push([patience.factor(true), patience.factor(false)]);
+    patience.silent();
+    patience.gone();
+  }
+  assert.deepEqual(factors, [
+    [1, 1],
+    [2, 1.5],
+    [4, 1.5],
+    [8, 1.5],
+    [8, 1.5],
+  ]);
+  patience.hasMoved = true;
+  patience.silent();
+  patience.gone();
+  assert.equal(patience.factor(true), 1);
 });
