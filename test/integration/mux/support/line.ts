@@ -117,3 +117,23 @@ export function fragileCarriers(messagesUntilCut: () => number): typeof memoryCa
     return carrier;
   };
 }
+
+/** No frame of a link begins with it; a number follows. */
+export const numbered = (n: number, bytes = 0): Buffer => {
+  const message = Buffer.alloc(5 + bytes, n % 251);
+  message[0] = 3;
+  message.writeUInt32BE(n, 1);
+  return message;
+};
+export const numbersOf = (link: Link): number[] => {
+  const got: number[] = [];
+  link.onMessage = (message) => {
+    const n = Buffer.from(message).readUInt32BE(1);
+    const untouched = message.subarray(5).every((byte) => byte === n % 251);
+    got.push(untouched ? n : -1);
+  };
+  return got;
+};
+export const turns = async (count: number): Promise<void> => {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+};
