@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as pass } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, test, vi } from 'vitest';
@@ -29,8 +30,8 @@ function assertBounded(): void {
   assert.ok(world.peakBytes < CONTAINER_BYTES, `the agent takes ${world.peakBytes} bytes`);
 }
 
-/** An app that says `ok` to a first byte, and never ends. */
-function sayOk(socket: Socket): void {
+/** An app, or a process, that says `ok` to a first byte, and ends when its caller does. */
+function sayOk(socket: Duplex): void {
   socket.once('data', () => socket.write('ok'));
   socket.on('end', () => socket.end());
 }
@@ -47,7 +48,7 @@ test('of 10,000 callers and one more the last is reset, the others are served, a
 }, async () => {
   world = await hostileWorld(sayOk);
   const { agent, app } = world;
-  const session = await dialSession({ port: agent.tunnelPort, key: agent.key, onIncoming: acceptWith(sayOkTo) });
+  const session = await dialSession({ port: agent.tunnelPort, key: agent.key, onIncoming: acceptWith(sayOk) });
   await session.request('claim', claimOf([intercept(app.port, { to: 'laptop' })]));
   const callers = await world.open(MAX_CONNECTIONS);
   for (const caller of callers) caller.write('x');
@@ -64,10 +65,6 @@ test('of 10,000 callers and one more the last is reset, the others are served, a
   while ((await session.request('status', {})).openConnections >= MAX_CONNECTIONS) await pass(20);
   assert.match((await exchange(agent.routePort, 'x')).bytes.toString(), /ok/);
 });
-
-function sayOkTo(stream: { once(event: 'data', listener: () => void): unknown; write(text: string): unknown }): void {
-  stream.once('data', () => stream.write('ok'));
-}
 
 test('callers that read nothing of what an app sends lose their connections before the agent has no memory left', async () => {
   world = await hostileWorld((socket) => {
