@@ -17,6 +17,8 @@ import type {
 
 /** All annotations of an object together may have 256 KiB (ValidateAnnotationsSize); room is left for others. */
 export const MAX_ANNOTATION_BYTES = 200 * 1024;
+/** Levels of objects and lists in an annotation; pod templates have about ten. */
+const MAX_NESTING = 64;
 
 export const ANNOTATION_PATH: readonly PathStep[] = ['metadata', 'annotations', INTERCEPT_ANNOTATION];
 
@@ -157,15 +159,37 @@ function parseChanges(changes: unknown): Change[] {
   if (!Array.isArray(changes)) throw bad('changes');
   return changes.map((change: unknown) => {
     if (!isRecord(change) || !Array.isArray(change.path) || change.path.length === 0) throw bad('change');
-    for (const step of change.path as unknown[])
-      if (typeof step !== 'string' && !(isRecord(step) && isRecord(step.match))) throw bad('path');
+    if (!(change.path as unknown[]).every(isStep)) throw bad('path');
+    if (![change.made, change.at].every(isCountOrNone)) throw bad('change');
     return change as unknown as Change;
   });
+}
+
+/** Whether it is a PathStep. */
+function isStep(step: unknown): boolean {
+  if (typeof step === 'string') return true;
+  if (!isRecord(step) || !isRecord(step.match) || !isCountOrNone(step.nth)) return false;
+  return Object.values(step.match).every((value) => typeof value === 'string' || typeof value === 'number');
+}
+
+function isCountOrNone(value: unknown): boolean {
+  return value === undefined || (Number.isInteger(value) && Number(value) >= 0);
+}
+
+/** Whether a parsed value has more levels than these. Not recursive: what is copied and compared later is, and may be a stranger's. */
+function isDeep(value: unknown, levels: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > levels) return true;
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return false;
 }
 
 function parseObject(text: string): Record<string, unknown> {
   const value: unknown = JSON.parse(text);
   if (!isRecord(value)) throw bad('no object');
+  if (isDeep(value, MAX_NESTING)) throw bad('nesting');
   if (value.version !== 1) throw bad(`version ${shown(value.version)}`);
   return value;
 }
