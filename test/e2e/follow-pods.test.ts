@@ -37,6 +37,7 @@ async function intercept(): Promise<void> {
     namespace: scene.namespace,
   });
   await run.until('ready', START_MS);
+  await untilPods(2); // for a moment the old pods stand beside the new ones, until callers have heard
   sampler = await Sampler.start(cluster, scene.namespace, 'web');
   await sampler.settled('laptop');
 }

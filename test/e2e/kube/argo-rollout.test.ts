@@ -11,6 +11,7 @@ import { retargetService } from '../../../cli/kube/retarget.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { parseTarget, resolveTarget } from '../../../cli/kube/target.ts';
 import { waitFor } from '../../cluster/exec.ts';
+import { readDeveloperRole } from '../../support/developer-role.ts';
 import { workload } from '../../support/workloads.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
@@ -88,6 +89,20 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
           () => undefined, // not served yet
         ),
       { timeoutMs: 30_000, onTimeout: () => new Error('rollouts are not served') },
+    );
+    await bench.namespace.apply([await roleWithoutRollouts()]);
+    const user = `system:serviceaccount:${bench.namespace.name}:developer`;
+    const question = ['auth', 'can-i', 'list', CRD, '--as', user, '--namespace', bench.namespace.name];
+    await waitFor(
+      async () =>
+        await bench.cluster.kubectl(question).then(
+          () => undefined,
+          () => true as const,
+        ),
+      {
+        timeoutMs: 30_000,
+        onTimeout: () => new Error('the developer still has the right'),
+      },
     );
     // discovery is asked once per client: these are new ones
     const access = await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig });
@@ -234,6 +249,18 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   }
 
   /** What Argo's own aggregated ClusterRoles give to `edit`. */
+  /** The right to Rollouts is an optional rule. */
+  async function roleWithoutRollouts(): Promise<unknown> {
+    const { rules } = await readDeveloperRole();
+    const others = rules.filter(({ apiGroups }) => !apiGroups.includes('argoproj.io'));
+    return {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: { name: 'developer' },
+      rules: others,
+    };
+  }
+
   function edit(): unknown[] {
     const rules = [{ apiGroups: ['argoproj.io'], resources: ['rollouts'], verbs: ['get', 'list', 'watch', 'patch'] }];
     const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'rollouts' };
