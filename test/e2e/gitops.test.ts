@@ -106,7 +106,11 @@ describe.skipIf(cluster === undefined)('an intercepted workload that somebody el
     const isBack = (event: (typeof next.events)[number]): boolean =>
       event.event === 'recovered' && event.workload === 'service/web';
     await next.untilMatch(isBack, 'service/web back', START_MS);
-    assert.deepEqual((await scene.call('web', 20)).by, { app: 20 });
+    // the node's proxy has to hear of it
+    await waitFor(async () => ((await scene.call('web', 20)).by.app === 20 ? true : undefined), {
+      timeoutMs: START_MS,
+      onTimeout: () => new Error(`the app does not answer\n${next.transcript}`),
+    });
     assert.equal(await next.interrupt(), 0, next.transcript);
     await waitFor(async () => ((await scene.leftovers()) === '' ? true : undefined), {
       timeoutMs: 60_000,
