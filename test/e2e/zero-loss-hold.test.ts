@@ -50,30 +50,6 @@ describe.skipIf(cluster === undefined)('old pods that are held until no caller c
   }
   const specOf = async (resource: string): Promise<Spec> => (await scene.namespace.get<{ spec: Spec }>(resource)).spec;
 
-  test('go one after the other, with a warning, where a quota leaves no room for all', async () => {
-    const { items } = await scene.namespace.get<{ items: unknown[] }>('pods');
-    const hard = { pods: `${items.length + 1}` };
-    await scene.namespace.apply([
-      { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'tight' }, spec: { hard } },
-    ]);
-    const run = await start();
-    try {
-      const warned = await run.untilMatch(
-        (event) => event.event === 'warning' && event.message.includes('no room for all new pods'),
-        'a warning',
-        120_000,
-      );
-      assert.match(JSON.stringify(warned), /exceeded quota/);
-      await scene.namespace.rolledOut('deployment/web');
-      assert.equal((await specOf('deployment/web')).minReadySeconds, undefined);
-    } finally {
-      run.child.kill('SIGTERM');
-      await run.exited;
-    }
-    await scene.namespace.kubectl(['delete', 'resourcequota', 'tight']);
-    await untilRestored(run.transcript);
-  });
-
   test('are there again when the session is killed before or after the Services are switched, and no caller notices', async () => {
     await using web = await Sampler.start(scene.cluster, scene.namespace, 'web', { intervalMs: 20 });
     await using other = await Sampler.start(scene.cluster, scene.namespace, 'other', { intervalMs: 20 });
@@ -106,5 +82,36 @@ describe.skipIf(cluster === undefined)('old pods that are held until no caller c
     const left = await runIntercept(scene.laptop, ['leave', 'web'], { namespace: scene.namespace });
     assert.equal(left.code, 0, left.stderr);
     await untilRestored(left.stderr);
+  });
+
+  // the last: the API server goes by a quota that is gone for half a minute (its live lookups are cached)
+  test('go one after the other, with a warning, where a quota leaves no room for all', async () => {
+    const items = await waitFor(
+      async () => {
+        const pods = await scene.namespace.get<{ items: { metadata: { deletionTimestamp?: string } }[] }>('pods');
+        return pods.items.some(({ metadata }) => metadata.deletionTimestamp !== undefined) ? undefined : pods.items;
+      },
+      { timeoutMs: 120_000, onTimeout: () => new Error('pods of before do not end') },
+    );
+    const hard = { pods: `${items.length + 1}` };
+    await scene.namespace.apply([
+      { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'tight' }, spec: { hard } },
+    ]);
+    const run = await start();
+    try {
+      const warned = await run.untilMatch(
+        (event) => event.event === 'warning' && event.message.includes('no room for all new pods'),
+        'a warning',
+        120_000,
+      );
+      assert.match(JSON.stringify(warned), /exceeded quota/);
+      await scene.namespace.rolledOut('deployment/web');
+      assert.equal((await specOf('deployment/web')).minReadySeconds, undefined);
+    } finally {
+      run.child.kill('SIGTERM');
+      await run.exited;
+    }
+    await scene.namespace.kubectl(['delete', 'resourcequota', 'tight']);
+    await untilRestored(run.transcript);
   });
 });
