@@ -35,6 +35,11 @@ describe.skipIf(cluster === undefined)('intercept without a command', () => {
       { name: 'two', replicas: 1, code: TWO_PORTS_CODE, service: TWO_PORTS },
       { name: 'db', replicas: 1, kind: 'StatefulSet' },
     );
+    // the node's proxy, which may just have started, has to hear of them
+    await waitFor(async () => ((await scene.call('web')).by.app === 20 ? true : undefined), {
+      timeoutMs: 60_000,
+      onTimeout: () => new Error('the app does not answer'),
+    });
   });
   afterAll(async () => scene?.[Symbol.asyncDispose]());
 
