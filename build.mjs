@@ -1,5 +1,5 @@
 // Builds dist/: the agent as one file, the CLI and its guardian as ESM with lazy chunks.
-import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { slimClientNode } from './build-client-node.mjs';
 import { httpProxyPatches } from './build-plugins.mjs';
@@ -25,13 +25,14 @@ const common = {
   keepNames: true,
   legalComments: 'none',
   logLevel: 'warning',
+  metafile: true,
   define: { __VERSION__: JSON.stringify(version) },
   // Node >= 22 prints DEP0040 when a bundle loads its own punycode; the userland package is the same code.
   alias: { punycode: 'punycode/' },
   plugins: [httpProxyPatches, slimClientNode],
 };
 
-await Promise.all([
+const built = await Promise.all([
   build({
     ...common,
     entryPoints: { agent: 'agent/main.ts' },
@@ -52,6 +53,14 @@ await Promise.all([
     splitting: true,
     banner: { js: requireBanner },
   }),
+  // Runs in the cluster, from a ConfigMap: one file.
+  build({
+    ...common,
+    entryPoints: { janitor: 'cli/commands/janitor-main.ts' },
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    banner: { js: requireBanner },
+  }),
   // Runs in the developer's own Node, which may be older than ours; no dependencies, CommonJS for --require.
   build({
     ...common,
@@ -62,7 +71,14 @@ await Promise.all([
     outExtension: { '.js': '.cjs' },
   }),
 ]);
+// Which packages are in it, by their folders: sbom.mjs reads it.
+const inputs = built
+  .flatMap(({ metafile }) => Object.values(metafile.outputs).flatMap((output) => Object.entries(output.inputs)))
+  .flatMap(([input, { bytesInOutput }]) => (bytesInOutput > 0 ? [input] : []));
+const folders = inputs.flatMap((input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []);
+await writeFile(`${cacheDir}bundled.json`, JSON.stringify([...new Set(folders)].sort()));
 await chmod(`${outdir}/intercept.mjs`, 0o755);
+await cp('deploy/janitor/janitor.yaml', `${outdir}/janitor.yaml`);
 await cp('cli/network/namespace/inside', `${outdir}/inside`, { recursive: true });
 await rename(distDir, `${workDir}/old`).catch(() => {}); // ENOENT: the first build
 await rename(outdir, distDir);

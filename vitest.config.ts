@@ -9,7 +9,7 @@ export default defineConfig({
     projects: [
       {
         oxc,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 },
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/fuzz/**/*.test.ts'], testTimeout: 20_000 },
       },
       {
         oxc,

@@ -1,15 +1,19 @@
 import { errorText } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
+import type { AgentHandshaken } from '../src/mux/handshake.ts';
+import type { Link } from '../src/mux/link.ts';
 import { Mux } from '../src/mux/mux.ts';
-import type { Transport } from '../src/mux/transport.ts';
-import type { AppPort, SessionIdentity } from '../src/protocol/control.ts';
+import type { AppPort } from '../src/protocol/control.ts';
 import { TaskGroup } from '../src/task-group.ts';
 import { VERSION } from '../src/version.ts';
 import { appEnvironment } from './app-environment.ts';
 import type { AgentSettings } from './config.ts';
 import { type DatagramPort, listenForDatagrams } from './datagrams/datagram-port.ts';
 import { drained } from './drain.ts';
-import { MAX_SESSIONS } from './limits.ts';
+import { type DrainPort, startDrainPort } from './drain-port.ts';
+import { held, heldByTunnels } from './held-bytes.ts';
+import { MAX_SESSIONS, MAX_TUNNEL_QUEUED_BYTES } from './limits.ts';
+import { attachCarrier, Links } from './links.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { readPodNetwork } from './pod-network.ts';
 import { ArmedProofs, prove, proveByDatagram } from './proof.ts';
@@ -62,9 +66,12 @@ export class Agent {
   readonly #routes: { readonly appPort: number; readonly listener: RouteListener }[] = [];
   readonly #datagramPorts: { readonly appPort: number; readonly listener: DatagramPort }[] = [];
   readonly #tunnels = new Set<Mux>();
+  readonly #links: Links;
   readonly #tasks = new TaskGroup();
   readonly #stop = new AbortController();
   #server: TunnelServer | undefined;
+  #drainPort: DrainPort | undefined;
+  #lastCallerMs = 0;
   #draining = false;
 
   /** Use startAgent. */
@@ -72,6 +79,7 @@ export class Agent {
     const { settings, log } = options;
     this.#options = options;
     this.#log = log;
+    this.#links = new Links({ log });
     this.#readiness = new Readiness(options.readyWithoutClaimMs);
     this.#proofs = new ArmedProofs(settings.credentials.key, settings.podName);
     this.#sessions = new Sessions<Mux>({
@@ -92,6 +100,8 @@ export class Agent {
       for (const { listener } of this.#datagramPorts) listener.recheck();
     };
     this.#outgoing = new Outgoing({ log, ...options.outgoing });
+    held.onShed = (count, bytes) => log.warn('too much is waiting, connections are reset', { count, bytes });
+    heldByTunnels.onShed = (count, bytes) => log.warn('too much is waiting, tunnels are cut', { count, bytes });
   }
 
   /** Port of the tunnel and of /readyz. */
@@ -133,7 +143,8 @@ export class Agent {
         ready: () => this.#readiness.ready,
         isDraining: () => this.#draining,
         mayJoin: () => this.#tunnels.size < MAX_SESSIONS,
-        onSession: (transport, identity) => this.#join(transport, identity),
+        findLink: (session, id) => this.#links.find(session, id),
+        onCarrier: (peer) => this.#take(peer),
         ...(handshakeDeadlineMs === undefined ? {} : { handshakeDeadlineMs }),
       });
       for (const { port, appPort, protocol } of settings.config.routes) {
@@ -141,9 +152,14 @@ export class Agent {
           this.#datagramPorts.push({ appPort, listener: await this.#listenForDatagrams(port, appPort) });
           continue;
         }
-        const listener = await listenOnRoute(port, (caller) => this.#router.accept(caller, appPort));
+        const listener = await listenOnRoute(port, (caller) => {
+          this.#lastCallerMs = Date.now();
+          this.#router.accept(caller, appPort);
+        });
         this.#routes.push({ appPort, listener });
       }
+      const { drainPort: port } = settings.config;
+      if (port !== undefined) this.#drainPort = await startDrainPort({ port, lastCallerMs: () => this.#lastCallerMs });
     } catch (failure) {
       await this.close();
       throw failure;
@@ -162,6 +178,7 @@ export class Agent {
   async drain(): Promise<void> {
     if (!this.#draining) {
       this.#draining = true;
+      this.#drainPort?.stopping();
       this.#log.info('agent drains', { openConnections: this.#router.openConnections });
       for (const tunnel of this.#sessions.carriers()) tunnel.sendControl({ type: 'event', event: 'draining' });
       this.#router.drain();
@@ -175,7 +192,10 @@ export class Agent {
         return router.openConnections;
       },
     };
-    await drained(source, this.#stop.signal, this.#options.drainLingerMs);
+    await Promise.all([
+      drained(source, this.#stop.signal, this.#options.drainLingerMs),
+      this.#drainPort?.answered, // who cuts a hook ends its container
+    ]);
   }
 
   /** Ends everything; connections under way are reset. May be called twice. */
@@ -183,6 +203,7 @@ export class Agent {
     this.#stop.abort();
     this.#readiness.close();
     for (const { listener } of [...this.#routes, ...this.#datagramPorts]) listener.close();
+    this.#drainPort?.close();
     this.#server?.close();
     await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()));
     await this.#outgoing.close();
@@ -210,16 +231,33 @@ export class Agent {
     });
   }
 
-  /** Runs the tunnel of a peer that proved itself. */
-  #join(transport: Transport, identity: SessionIdentity): void {
-    const tunnel: Mux = new Mux(transport, {
+  /** A peer proved itself: its tunnel goes on over the new carrier, or begins. */
+  #take(peer: AgentHandshaken<Link>): void {
+    attachCarrier(peer.resumed ?? this.#join(peer), peer.transport, peer.at, this.#log);
+  }
+
+  /** Makes a tunnel, still without a carrier. */
+  #join({ session: identity, link: offer }: AgentHandshaken<Link>): Link {
+    const link = this.#links.make(identity, offer, {
+      onAttached: () => this.#sessions.attached(session, tunnel),
+      onDetached: () => this.#sessions.detached(session, tunnel),
+    });
+    const tunnel: Mux = new Mux(link, {
       side: 'agent',
       log: this.#log,
-      onOpen: (stream) => this.#outgoing.serve(stream),
+      limits: { maxQueuedBytes: MAX_TUNNEL_QUEUED_BYTES },
+      onOpen: (stream) => this.#outgoing.serve(stream, tunnel),
       onControl: (message) => {
         if (message.type === 'request') this.#tasks.add(requests.dispatch(message));
       },
     });
+    const holder = {
+      get heldBytes() {
+        return tunnel.stats().queuedBytes + link.unackedBytes;
+      },
+      reset: () => link.fail(new Error('too much waits in this tunnel')),
+    };
+    heldByTunnels.add(holder);
     const session = this.#sessions.connect(identity, tunnel);
     const volumes = new SessionVolumes(
       () => tunnel.sendControl({ type: 'event', event: 'files-changed' }),
@@ -237,12 +275,15 @@ export class Agent {
     this.#tasks.add(
       tunnel.closed.then((failure) => {
         this.#tunnels.delete(tunnel);
+        heldByTunnels.delete(holder);
+        this.#links.delete(identity, link);
         volumes.close();
         this.#sessions.lost(session, tunnel);
         const reason = failure === undefined ? 'closed' : errorText(failure);
         this.#log.debug('tunnel closed', { session: sessionId, reason });
       }),
     );
+    return link;
   }
 
   #handlersOf(session: Session<Mux>, tunnel: Mux, volumes: SessionVolumes): RequestHandlers {

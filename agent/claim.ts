@@ -67,7 +67,12 @@ export class Claim<Carrier extends SessionCarrier> {
 
   /** Where new callers go; undefined: not to the laptop. */
   get carrier(): Carrier | undefined {
-    return this.#to === 'app' ? undefined : this.session.carrier;
+    return this.session.reach.state === 'reachable' ? this.carrierOrSoon : undefined;
+  }
+
+  /** As `carrier`, and also while callers are to wait for the laptop to be back. */
+  get carrierOrSoon(): Carrier | undefined {
+    return this.#to === 'app' || this.session.reach.state === 'gone' ? undefined : this.session.carrier;
   }
 
   /** A connection or request went to the laptop. @returns to be called when it is over */
@@ -101,7 +106,7 @@ export class Claim<Carrier extends SessionCarrier> {
       sessionId: this.session.identity.sessionId,
       ...(filter === undefined ? {} : { filter }),
       mirror,
-      to: this.session.carrier === undefined ? 'app' : this.#to,
+      to: this.session.reach.state === 'gone' ? 'app' : this.#to,
       taken,
       open,
       dropped,

@@ -1,45 +1,20 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Copies, NO_COPIES } from '../src/http/h1/copies.ts';
-import { refusalPage } from '../src/http/h1/page.ts';
-import type { Mirror, Resettable } from '../src/http/routing.ts';
+import { GOAWAY } from '../src/http/h2/frames.ts';
+import { sideBytes } from '../src/http/meter.ts';
+import { type Resettable, VANISHED } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
-import { GOAWAY } from './frame-ends.ts';
-import { beginsLikeHttp, KeepAlive } from './keep-alive.ts';
+import type { ConnectionRoute } from './connection-route.ts';
+import { InFlight } from './in-flight.ts';
+import { KeepAlive } from './keep-alive.ts';
 import { OpenDeadline } from './laptop-way.ts';
-import {
-  KEEP_ALIVE_IDLE_MS,
-  LINGER_MS,
-  MAX_REPLAY_BYTES,
-  PROOF_LINGER_MS,
-  PROOF_PEEK_MS,
-  REFUSAL_PEEK_MS,
-} from './limits.ts';
-import type { ProofGate } from './proof.ts';
+import { KEEP_ALIVE_IDLE_MS, LINGER_MS, MAX_REPLAY_BYTES } from './limits.ts';
+import { waitForProof } from './proof-wait.ts';
+import type { Reach } from './reach.ts';
+import { refuseCaller, sayRefusal } from './refuse-caller.ts';
 import { callerHost, type LaptopStream, reset } from './sides.ts';
-
-/** What one connection needs to know of its route. */
-export interface ConnectionRoute {
-  /** A new stream to the laptop when it is to answer, else undefined. Never throws. */
-  openLaptop(callerHost: string): LaptopStream | undefined;
-  /** How long the laptop may take to say OPENED to a caller of `sinceMs` (performance.now()); may change meanwhile. */
-  maxWaitMs(sinceMs: number): number;
-  /** It has said so. @returns to be called when the connection is over */
-  onTaken(): () => void;
-  /** Why nobody answers whom the laptop does not take; undefined: the app does. */
-  refusal(): string | undefined;
-  /** A socket on its way to the app; half-open. */
-  dialApp(): Resettable;
-  /** Who gets a copy of what the caller sends. */
-  mirrors(callerHost: string): readonly Mirror[];
-  /** Set while a proof request is expected. */
-  readonly proofGate: ProofGate | undefined;
-  /** Everything of this connection is closed. */
-  onDone(connection: Connection): void;
-  /** The laptop did not take it, so the app gets it. */
-  onFallBack(): void;
-}
 
 /**
  * One caller of a route port and who answers it. The bytes the caller sent are kept until it is certain who answers: with
@@ -50,7 +25,7 @@ export interface ConnectionRoute {
  */
 export class Connection {
   readonly #caller: Socket;
-  readonly #route: ConnectionRoute;
+  readonly #route: ConnectionRoute<Connection>;
   #peer: Resettable | undefined;
   #peerClosed = true;
   #callerClosed = false;
@@ -63,13 +38,21 @@ export class Connection {
   #copies = NO_COPIES;
   /** While the app answers. */
   #keepAlive: KeepAlive | undefined;
+  /** While a laptop answers. */
+  #inFlight: InFlight | undefined;
+  /** Of the laptop that has the connection, or had it until it vanished. */
+  #reach: Reach | undefined;
+  /** To be called when it is of no matter any more that the laptop vanishes. */
+  #stays: () => void = () => {};
+  #stopRefusal: () => void = () => {};
+  #stopProof: () => void = () => {};
   /** An HTTP/2 client is to go, once a frame has ended. */
   #goawayDue = false;
   /** The caller was told that there will be no more answers. */
   #leaving = false;
   #onOver: () => void = () => {};
 
-  constructor(caller: Socket, route: ConnectionRoute) {
+  constructor(caller: Socket, route: ConnectionRoute<Connection>) {
     this.#caller = caller;
     this.#route = route;
     closeAfterFailedReset(caller);
@@ -78,7 +61,7 @@ export class Connection {
       confirmEnd(caller, () => {
         this.#callerEnded = true;
         this.#copies.end();
-        this.#peer?.end();
+        if (!this.#isHeldBack) this.#peer?.end();
       }),
     );
     caller.on('drain', () => this.#peer?.resume());
@@ -87,7 +70,20 @@ export class Connection {
     if (gate === undefined) {
       this.#beginCopies([]);
       this.#begin();
-    } else this.#awaitProof(gate);
+    } else
+      this.#stopProof = waitForProof(caller, gate, {
+        begin: () => this.#begin(),
+        isCallers: (first) => this.#beginCopies(first),
+        isProof: () => {
+          this.#kept = undefined;
+        },
+      });
+  }
+
+  /** What waits here for somebody to take it, in bytes. */
+  get heldBytes(): number {
+    const peerBytes = this.#peer === undefined ? 0 : sideBytes(this.#peer);
+    return this.#keptBytes + (this.#inFlight?.heldBytes ?? 0) + sideBytes(this.#caller) + peerBytes;
   }
 
   /** Cuts both sides. */
@@ -125,10 +121,23 @@ export class Connection {
     this.#caller.write(GOAWAY);
   }
 
+  /** Who answers is decided once it is known whether the laptop can be reached. */
   #begin(): void {
+    const reach = this.#route.reach();
+    if (reach?.state !== 'waiting') this.#choose();
+    else
+      void reach.settled().then(() => {
+        if (!this.#callerClosed) this.#choose();
+      });
+  }
+
+  #choose(): void {
     const stream = this.#route.openLaptop(callerHost(this.#caller));
-    if (stream === undefined) this.#answerByApp();
-    else this.#answerByLaptop(stream);
+    if (stream !== undefined) this.#answerByLaptop(stream);
+    else {
+      this.#reach = this.#route.reach();
+      this.#answerByApp();
+    }
   }
 
   /** @param first what the caller has sent so far */
@@ -142,24 +151,91 @@ export class Connection {
 
   #answerByLaptop(stream: LaptopStream): void {
     const fallBack = (): void => {
-      if (this.#peer !== stream || this.#kept === undefined) return;
-      this.#deadline?.clear();
-      reset(stream);
-      this.#peer = undefined;
-      if (this.#callerClosed) {
-        this.#finish();
-      } else {
-        this.#route.onFallBack();
-        this.#answerByApp();
-      }
+      if (this.#peer === stream && this.#kept !== undefined) this.#leaveLaptop(this.#kept);
     };
+    this.#reach = this.#route.reach();
+    this.#stays = this.#reach?.onGone(() => this.#onLaptopGone()) ?? this.#stays;
     this.#attach(stream, fallBack);
     this.#deadline = new OpenDeadline((sinceMs) => this.#route.maxWaitMs(sinceMs), fallBack);
     stream.opened.then(() => {
       if (this.#peer !== stream || this.#kept === undefined) return;
       this.#onOver = this.#route.onTaken();
+      this.#inFlight = new InFlight();
+      for (const chunk of this.#kept) this.#inFlight.asked(chunk);
       this.#decided(stream);
     }, fallBack);
+  }
+
+  /** The app is to answer in the laptop's place. @param asked what it has to answer, from its first byte on */
+  #leaveLaptop(asked: Buffer[]): void {
+    const laptop = this.#peer;
+    this.#stays();
+    this.#deadline?.clear();
+    this.#onOver();
+    this.#onOver = () => {};
+    this.#inFlight = undefined;
+    this.#peer = undefined;
+    this.#peerClosed = true;
+    this.#kept = asked;
+    this.#keptBytes = asked.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (laptop !== undefined) reset(laptop);
+    if (this.#callerClosed) {
+      this.#finish();
+      return;
+    }
+    this.#route.onFallBack();
+    this.#answerByApp();
+  }
+
+  /** Who waits for the laptop to take it, or asks nothing just now, is the app's from now on; what is under way waits. */
+  #onLaptopGone(): void {
+    if (this.#kept !== undefined) this.#leaveLaptop(this.#kept);
+    else if (this.#inFlight?.isIdle === true && this.#route.refusal() === undefined) this.#leaveLaptop([]);
+  }
+
+  /** What is kept is a request for a laptop that is away. */
+  get #isHeldBack(): boolean {
+    return this.#kept !== undefined && this.#inFlight !== undefined;
+  }
+
+  /** A request that comes while the laptop is away is held until it is known who gets it. @returns whether this is one */
+  #holdsBack(chunk: Buffer): boolean {
+    const reach = this.#reach;
+    const inFlight = this.#inFlight;
+    if (inFlight === undefined || reach === undefined || reach.state === 'reachable' || !inFlight.isIdle) return false;
+    this.#kept = [chunk];
+    this.#keptBytes = chunk.byteLength;
+    void reach.settled().then(() => {
+      const asked = this.#kept;
+      if (asked === undefined || this.#inFlight !== inFlight || this.#callerClosed) return;
+      if (reach.state !== 'reachable') {
+        this.#leaveLaptop(asked);
+        return;
+      }
+      this.#kept = undefined;
+      this.#keptBytes = 0;
+      for (const each of asked) {
+        inFlight.asked(each);
+        this.#peer?.write(each);
+      }
+      if (this.#callerEnded) this.#peer?.end();
+      this.#resumeCaller();
+    });
+    return true;
+  }
+
+  /** The app has answered in place of a laptop that is back: the next request begins anew. @returns whether `chunk` is one */
+  #goesBack(chunk: Buffer): boolean {
+    if (this.#reach?.state !== 'reachable' || this.#keepAlive?.isBetween !== true) return false;
+    const app = this.#peer;
+    this.#peer = undefined;
+    this.#peerClosed = true;
+    this.#keepAlive = undefined;
+    this.#kept = [chunk];
+    this.#keptBytes = chunk.byteLength;
+    if (app !== undefined) reset(app);
+    this.#begin();
+    return true;
   }
 
   #answerByApp(): void {
@@ -170,38 +246,19 @@ export class Connection {
     }
     const app = this.#route.dialApp();
     this.#attach(app, () => {});
+    this.#goawayDue = false;
     this.#keepAlive = new KeepAlive();
     for (const chunk of this.#kept ?? []) this.#keepAlive.asked(chunk);
     this.#decided(app);
   }
 
-  /** Nobody answers: who speaks HTTP is told why, others are reset. */
   #refuse(reason: string): void {
-    const caller = this.#caller;
-    const refuse = (): void => {
-      clearTimeout(this.#timer);
-      caller.off('data', refuse);
-      caller.off('end', refuse);
-      const first = Buffer.concat(this.#kept ?? []);
-      this.#kept = undefined;
-      this.#keptBytes = 0;
-      if (caller.destroyed) return;
-      if (!beginsLikeHttp(first)) {
-        reset(caller);
-        return;
-      }
-      this.#leaving = true;
-      caller.end(refusalPage(503, reason, { close: true, toHead: first.toString('latin1', 0, 5) === 'HEAD ' }));
-      caller.resume();
-      this.#timer = setTimeout(() => reset(caller), LINGER_MS);
-    };
-    if (this.#keptBytes > 0 || this.#callerEnded) {
-      refuse();
-      return;
-    }
-    caller.on('data', refuse);
-    caller.on('end', refuse);
-    this.#timer = setTimeout(refuse, REFUSAL_PEEK_MS);
+    const first = this.#kept ?? [];
+    this.#leaving = true;
+    this.#kept = undefined;
+    this.#keptBytes = 0;
+    this.#caller.resume();
+    this.#stopRefusal = refuseCaller(this.#caller, first, reason);
   }
 
   /** Sends `peer` what the caller sent so far, and all that follows. */
@@ -217,11 +274,26 @@ export class Connection {
         return;
       }
       this.#peerClosed = true;
-      if (!endedWell(peer)) reset(this.#caller);
+      if (!endedWell(peer)) this.#onPeerLost(peer);
       if (this.#callerClosed) this.#finish();
     });
     for (const chunk of this.#kept ?? []) peer.write(chunk);
     if (this.#callerEnded) peer.end();
+  }
+
+  /** What a laptop that is gone for good was asked is for the app where that does no harm, else its caller is told. */
+  #onPeerLost(peer: Resettable): void {
+    const inFlight = this.#inFlight;
+    const isGone = peer.resetReason === 'gone';
+    const asked = inFlight?.replayable;
+    if (inFlight === undefined || !isGone || this.#callerClosed || this.#leaving) reset(this.#caller);
+    else if (asked !== undefined) this.#leaveLaptop(asked);
+    else if (inFlight.isUnanswered) {
+      this.#leaving = true;
+      this.#peer = undefined;
+      const timer = sayRefusal(this.#caller, 502, VANISHED, inFlight.asksHead);
+      this.#stopRefusal = () => clearTimeout(timer);
+    } else reset(this.#caller);
   }
 
   /** `peer` answers: nothing is kept any more, and what it sends reaches the caller. */
@@ -230,8 +302,11 @@ export class Connection {
     this.#kept = undefined;
     this.#keptBytes = 0;
     const keepAlive = this.#keepAlive;
+    const inFlight = this.#inFlight;
     peer.on('data', (chunk: Buffer) => {
+      if (this.#peer !== peer) return;
       keepAlive?.answered(chunk);
+      inFlight?.answered(chunk);
       const frameEnd = this.#goawayDue ? keepAlive?.frames?.lastEnd : undefined;
       if (frameEnd !== undefined) {
         this.#caller.write(chunk.subarray(0, frameEnd));
@@ -240,7 +315,11 @@ export class Connection {
       const rest = frameEnd === undefined ? chunk : chunk.subarray(frameEnd);
       if (!this.#caller.write(rest)) peer.pause();
     });
-    peer.on('end', () => confirmEnd(peer, () => this.#caller.end()));
+    peer.on('end', () =>
+      confirmEnd(peer, () => {
+        if (this.#peer === peer) this.#caller.end();
+      }),
+    );
     this.#resumeCaller();
   }
 
@@ -251,12 +330,17 @@ export class Connection {
     }
     this.#copies.write(chunk);
     const peer = this.#peer;
-    if (peer === undefined) return;
+    if (peer === undefined || this.#isHeldBack) {
+      if (this.#keptBytes >= MAX_REPLAY_BYTES) this.#caller.pause();
+      return;
+    }
     if (this.#leaving) {
       this.reset(); // too late for one more request
       return;
     }
+    if (this.#holdsBack(chunk) || this.#goesBack(chunk)) return;
     this.#keepAlive?.asked(chunk);
+    this.#inFlight?.asked(chunk);
     if (!peer.write(chunk) || this.#keptBytes >= MAX_REPLAY_BYTES) this.#caller.pause();
   }
 
@@ -275,52 +359,12 @@ export class Connection {
   #finish(): void {
     clearTimeout(this.#timer);
     this.#deadline?.clear();
+    this.#stays();
+    this.#stopRefusal();
+    this.#stopProof();
     this.#kept = undefined;
     this.#onOver();
     this.#route.onDone(this);
-  }
-
-  /**
-   * Holds the first bytes back for a moment; unless they are a proof request, the connection then begins like others. One that
-   * says nothing meanwhile begins without copies: they are made when it is certain that it is no proof that came late.
-   */
-  #awaitProof(gate: ProofGate): void {
-    const caller = this.#caller;
-    const first: Buffer[] = [];
-    let begun = false;
-    const stop = (): void => {
-      if (!begun) clearTimeout(this.#timer);
-      caller.off('data', judge);
-      caller.off('end', pass);
-    };
-    const pass = (): void => {
-      stop();
-      if (caller.destroyed) return;
-      this.#beginCopies(first);
-      if (!begun) this.#begin();
-    };
-    const late = (): void => {
-      if (caller.destroyed) return;
-      begun = true;
-      this.#begin();
-    };
-    const judge = (chunk: Buffer): void => {
-      first.push(chunk);
-      const verdict = gate.judge(Buffer.concat(first));
-      if (verdict === 'wait') return;
-      if (verdict === 'pass') {
-        pass();
-        return;
-      }
-      stop();
-      if (begun) return; // somebody else answers it by now
-      this.#kept = undefined;
-      caller.end(verdict.answer);
-      caller.on('finish', () => caller.setTimeout(PROOF_LINGER_MS, () => caller.destroy()));
-    };
-    caller.on('data', judge);
-    caller.on('end', pass);
-    this.#timer = setTimeout(late, PROOF_PEEK_MS);
   }
 }
 

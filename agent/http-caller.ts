@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { routeHttp, type TlsEnding } from '../src/http/detect.ts';
 import { Copies } from '../src/http/h1/copies.ts';
+import { Meter, sideBytes } from '../src/http/meter.ts';
 import type { Resettable } from '../src/http/routing.ts';
 import type { Log } from '../src/log.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
@@ -23,6 +24,7 @@ export class HttpCaller {
   readonly #options: HttpCallerOptions;
   readonly #draining = new AbortController();
   readonly #reset = new AbortController();
+  readonly #meter = new Meter();
 
   /** @param onDone everything of this caller is closed */
   constructor(caller: Socket, options: HttpCallerOptions, onDone: (self: HttpCaller) => void) {
@@ -35,6 +37,11 @@ export class HttpCaller {
         reset(caller);
       })
       .finally(() => onDone(this));
+  }
+
+  /** What waits here for somebody to take it, in bytes. */
+  get heldBytes(): number {
+    return this.#meter.bytes;
   }
 
   reset(): void {
@@ -60,6 +67,7 @@ export class HttpCaller {
       app: routes.unfiltered,
       ...(tls === undefined ? {} : { tls, alpnOf: routes.alpnOf }),
       draining: this.#draining.signal,
+      meter: this.#meter,
       passOn: (from, first, speaks, dialApp) => {
         // Who comes and goes without a byte (a probe of the port) speaks nothing.
         if (first.byteLength > 0 || !from.readableEnded) onNotHttp(speaks);
@@ -94,6 +102,7 @@ export class HttpCaller {
       signal.removeEventListener('abort', leave);
     }
     closeAfterFailedReset(app);
+    this.#meter.add(() => sideBytes(caller) + sideBytes(app));
     const copies = new Copies(activeMirrors(table().wholeMirrors, callerHost, log));
     copies.write(first);
     app.write(first);

@@ -72,7 +72,7 @@ export class CallerRoutes implements HttpRoutes {
   }
 
   #toLaptop(claim: Claim<LaptopCarrier> | undefined): LaptopAnswerer | undefined {
-    if (claim?.carrier === undefined) return undefined;
+    if (claim?.carrierOrSoon === undefined) return undefined;
     return new LaptopAnswerer(claim, this.#options, () => this.#withoutLaptop(claim));
   }
 
@@ -96,7 +96,9 @@ class LaptopAnswerer implements Answerer {
 
   constructor(claim: Claim<LaptopCarrier>, options: CallerRoutesOptions, fallback: () => Answerer | Refusal) {
     const by = [BY_FIELD, fieldText(userAtHost(claim.session))] as const;
-    this.id = claim.session.identity.sessionId;
+    // A kept connection of a laptop that is away may be away for long: who comes now is to wait for a new one, and not so long.
+    const { sessionId } = claim.session.identity;
+    this.id = claim.carrier === undefined ? `${sessionId} soon` : sessionId;
     this.requestFields = [by];
     this.responseFields = claim.intercept.mark ? [by] : [];
     this.#claim = claim;

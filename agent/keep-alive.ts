@@ -1,4 +1,4 @@
-import { FrameEnds } from './frame-ends.ts';
+import { FrameEnds } from '../src/http/h2/frame-ends.ts';
 
 /** What is looked at of an answer's head. */
 const MAX_HEAD_BYTES = 8 * 1024;
@@ -49,10 +49,19 @@ export class KeepAlive {
     return this.#frames;
   }
 
+  /** Whether what the caller said first is HTTP/1. */
+  get isHttp1(): boolean {
+    return this.#speaks === 'http1';
+  }
+
+  /** Whether it is certain that the last answer is complete and nothing was asked since. */
+  get isBetween(): boolean {
+    return this.#head !== undefined && this.#isComplete(this.#head.toString('latin1'));
+  }
+
   /** How long nothing has come since an answer was complete; 0 while one may be under way. */
   get idleMs(): number {
-    if (this.#head === undefined || !this.#isComplete(this.#head.toString('latin1'))) return 0;
-    return performance.now() - this.#lastMs;
+    return this.isBetween ? performance.now() - this.#lastMs : 0;
   }
 
   #isComplete(text: string): boolean {

@@ -26,7 +26,7 @@ export function openStream(claim: Claim<LaptopCarrier>, callerHost: string, log:
 
 /**
  * A stream that the laptop's process has taken.
- * @throws what kept it from that: refused, silent for too long, the tunnel lost, `signal`'s reason
+ * @throws what kept it from that: refused, silent for too long, the laptop gone, `signal`'s reason
  */
 export async function connectLaptop(
   claim: Claim<LaptopCarrier>,
@@ -34,11 +34,12 @@ export async function connectLaptop(
   signal: AbortSignal,
   log: Log,
 ): Promise<LaptopStream> {
-  signal.throwIfAborted();
+  await claim.session.reach.settled(signal);
   const stream = openStream(claim, callerHost, log);
   if (stream === undefined) throw new Error('the laptop is not there');
   const abort = (): void => reset(stream);
   const deadline = new OpenDeadline((sinceMs) => maxWaitMs(claim, sinceMs), abort);
+  const leave = claim.session.reach.onGone(abort);
   signal.addEventListener('abort', abort);
   try {
     await stream.opened;
@@ -47,6 +48,7 @@ export async function connectLaptop(
     reset(stream);
     throw failure;
   } finally {
+    leave();
     deadline.clear();
     signal.removeEventListener('abort', abort);
   }
@@ -98,5 +100,6 @@ export function refuses(claim: Claim<LaptopCarrier>): boolean {
 export function whyNoAnswer(claim: Claim<LaptopCarrier>): string {
   const place = userAtHost(claim.session);
   if (claim.session.carrier === undefined) return `the session of ${place} was lost`;
+  if (claim.session.reach.state !== 'reachable') return `the laptop of ${place} is out of reach`;
   return `nothing listens on the laptop of ${place}`;
 }

@@ -6,6 +6,21 @@ import { INITIAL_WINDOW_BYTES } from '../src/protocol/limits.ts';
 export const MAX_OPEN_COPIES = 256;
 /** Open connections on all route ports together; one more is accepted and reset. */
 export const MAX_CONNECTIONS = 10_000;
+/** What all connections together may keep for peers that have not moved for HELD_STILL_MS; who keeps most is reset. */
+export const MAX_STILL_BYTES = 32 * 1024 * 1024;
+export const HELD_STILL_MS = 1_000;
+/** The same of all connections, moving or not: beyond it new ones are reset, too. The agent's container has 256 MiB. */
+export const MAX_HELD_BYTES = 64 * 1024 * 1024;
+/** Received and unread bytes of one tunnel; beyond it the stream that holds most is reset. */
+export const MAX_TUNNEL_QUEUED_BYTES = 32 * 1024 * 1024;
+/** What all tunnels together may keep; beyond it the one that keeps most is cut. */
+export const MAX_TUNNELS_BYTES = 96 * 1024 * 1024;
+/** The same of those that have not moved for HELD_STILL_MS. */
+export const MAX_STILL_TUNNELS_BYTES = 64 * 1024 * 1024;
+/** How often it is looked at what they keep. */
+export const HELD_CHECK_MS = 50;
+/** File descriptors that callers leave for tunnels, sessions' connections, DNS and files. */
+export const RESERVED_DESCRIPTORS = 1_024;
 /** Peers on the tunnel port that have not proved they hold the Secret's key. */
 export const MAX_UNAUTHENTICATED_PEERS = 32;
 /** Sessions with a carrier at the same time. */
@@ -22,6 +37,15 @@ export const MAX_PEM_BYTES = 128 * 1024;
 export const MAX_HOLD_MS = 60_000;
 /** How long a claim outlives its carrier: refuses others, and the session may come back to it. */
 export const CLAIM_GRACE_MS = 30_000;
+/**
+ * How long new callers wait for a laptop whose carrier has just been lost; then the app answers. A carrier that went silent is
+ * found dead within 3.5 s (LINK_* in src/mux/limits.ts): whatever becomes of a laptop, all callers have the app within 5 s.
+ */
+export const HOLD_DETACHED_MS = 1_000;
+/** Sessions that are away and whose open streams wait for them; of more, the one that has been away for longest is not waited for. */
+export const MAX_DETACHED_LINKS = 64;
+/** What all of them together keep for their laptops; beyond it the one that keeps most is not waited for. */
+export const MAX_DETACHED_BYTES = 48 * 1024 * 1024;
 /** A session that was told to go and did not is cut after this time. */
 export const EVICT_CLOSE_MS = 2_000;
 /**
@@ -38,6 +62,8 @@ export const KEEP_ALIVE_IDLE_MS = 500;
 export const APP_CONNECT_TIMEOUT_MS = 30_000;
 /** What is kept for the app until the session says OPENED; a caller that sent more waits. */
 export const MAX_REPLAY_BYTES = INITIAL_WINDOW_BYTES;
+/** Of an HTTP request that a laptop has and has not answered a byte of: for the app, should the laptop vanish. */
+export const MAX_UNANSWERED_BYTES = 64 * 1024;
 /** A socket's write queue: one read of libuv (64 KiB) must fit, or every chunk costs a pause and a resume. */
 export const SOCKET_HIGH_WATER_BYTES = 128 * 1024;
 /** How long a new connection may keep its first bytes back while the agent waits for a proof request. */
@@ -53,6 +79,14 @@ export const READY_WITHOUT_CLAIM_MS = 2_000;
 /** After SIGTERM: how long an idle agent stays for callers that have not heard yet. */
 export const DRAIN_LINGER_MS = 10_000;
 export const DRAIN_POLL_MS = 200;
+/** The app of a pod that is being stopped hears of it no sooner: until then nodes' proxies may send callers. 1 s is too short on a busy node. */
+export const DRAIN_MIN_MS = 5_000;
+/** Nor while callers came within this time (DRAIN_MAX_MS at most). */
+export const DRAIN_QUIET_MS = 1_000;
+/** The kubelet runs the hook and sends the agent SIGTERM at the same time; without the signal it is not the pod that ends. */
+export const STOP_SIGNAL_WAIT_MS = 3_000;
+/** Connections to the drain port: one a container, and strangers'. */
+export const MAX_DRAIN_PEERS = 64;
 
 /** Folders, files and links looked at for one list of the app's volumes. */
 export const MAX_VOLUME_ENTRIES = 50_000;

@@ -1,8 +1,10 @@
 import type { Mirror } from '../src/http/routing.ts';
 import type { Log } from '../src/log.ts';
 import type { Claim } from './claim.ts';
+import { held } from './held-bytes.ts';
 import { type LaptopCarrier, openStream } from './laptop-way.ts';
 import { MAX_OPEN_COPIES } from './limits.ts';
+import { reset } from './sides.ts';
 
 /** Copies for the laptop of a claim. */
 export function mirrorOf(claim: Claim<LaptopCarrier>, callerHost: string, log: Log): Mirror {
@@ -15,7 +17,15 @@ export function mirrorOf(claim: Claim<LaptopCarrier>, callerHost: string, log: L
       if (stream === undefined) return undefined;
       session.openCopies += 1;
       const over = claim.began();
+      const copy = {
+        get heldBytes() {
+          return stream.writableLength;
+        },
+        reset: () => reset(stream),
+      };
+      held.add(copy);
       stream.on('close', () => {
+        held.delete(copy);
         session.openCopies -= 1;
         over();
       });

@@ -106,16 +106,10 @@ export async function prove(
   signal: AbortSignal,
 ): Promise<{ pod: string }> {
   const place = `${target.host}:${target.port}`;
-  let response: string;
-  try {
-    response = await exchange(target, `${requestLine(nonce)}Host: ${place}\r\nConnection: close${HEAD_END}`, signal);
-  } catch (cause) {
-    const reason = signal.aborted ? 'no answer in time' : errorText(cause);
-    throw new RequestFailure('PROOF_FAILED', `${place}: ${reason}`);
-  }
-  const pod = parseProofResponse(response, nonce, key);
-  if (pod === undefined) throw byOther(place);
-  return { pod };
+  const request = `${requestLine(nonce)}Host: ${place}\r\nConnection: close${HEAD_END}`;
+  return await proved(place, signal, async () => {
+    return parseProofResponse(await exchange(target, request, signal), nonce, key);
+  });
 }
 
 /** The same by one datagram, from a port that no connection tracking knows. @throws RequestFailure PROOF_FAILED */
@@ -125,27 +119,35 @@ export async function proveByDatagram(
   key: Uint8Array,
   signal: AbortSignal,
 ): Promise<{ pod: string }> {
-  const place = `${target.host}:${target.port}`;
-  const socket = createSocket(isIPv6(target.host) ? 'udp6' : 'udp4');
-  let answer: Buffer;
-  try {
-    socket.connect(target.port, target.host);
-    await once(socket, 'connect', { signal });
-    const answered = once(socket, 'message', { signal });
-    socket.send(proofDatagram(nonce));
-    [answer] = (await answered) as [Buffer];
-  } catch (cause) {
-    throw new RequestFailure('PROOF_FAILED', `${place}: ${signal.aborted ? 'no answer in time' : errorText(cause)}`);
-  } finally {
-    socket.close();
-  }
-  const pod = parseProofBody(answer.toString('latin1'), nonce, key);
-  if (pod === undefined) throw byOther(place);
-  return { pod };
+  return await proved(`${target.host}:${target.port}`, signal, async () => {
+    const socket = createSocket(isIPv6(target.host) ? 'udp6' : 'udp4');
+    try {
+      socket.connect(target.port, target.host);
+      await once(socket, 'connect', { signal });
+      const answered = once(socket, 'message', { signal });
+      socket.send(proofDatagram(nonce));
+      const [answer] = (await answered) as [Buffer];
+      return parseProofBody(answer.toString('latin1'), nonce, key);
+    } finally {
+      socket.close();
+    }
+  });
 }
 
-function byOther(place: string): RequestFailure {
-  return new RequestFailure('PROOF_FAILED', `${place} was answered by something else than an agent of this workload`);
+/** @param ask undefined: the answer is no agent's of this workload */
+async function proved(
+  place: string,
+  signal: AbortSignal,
+  ask: () => Promise<string | undefined>,
+): Promise<{ pod: string }> {
+  let pod: string | undefined;
+  try {
+    pod = await ask();
+  } catch (cause) {
+    throw new RequestFailure('PROOF_FAILED', `${place}: ${signal.aborted ? 'no answer in time' : errorText(cause)}`);
+  }
+  if (pod !== undefined) return { pod };
+  throw new RequestFailure('PROOF_FAILED', `${place} was answered by something else than an agent of this workload`);
 }
 
 /** @returns the pod that answered; undefined when the answer is not of one that holds the key */

@@ -5,7 +5,10 @@ import type { AppPort } from '../src/protocol/control.ts';
 import { APP_IS_REPLACED, AppWay } from './app-way.ts';
 import type { Claim } from './claim.ts';
 import type { Claims } from './claims.ts';
-import { Connection, type ConnectionRoute } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionRoute } from './connection-route.ts';
+import { isDescriptorReserved } from './descriptors.ts';
+import { held } from './held-bytes.ts';
 import { HttpCaller } from './http-caller.ts';
 import { AppAnswerer } from './http-routes.ts';
 import { type LaptopCarrier, maxWaitMs, openStream, refuses, whyNoAnswer } from './laptop-way.ts';
@@ -57,7 +60,7 @@ export class Router {
 
   /** Takes over a caller of `appPort`. One that is one too many is reset. */
   accept(caller: Socket, appPort: number): void {
-    if (this.#callers.size >= this.#maxConnections) {
+    if (this.#callers.size >= this.#maxConnections || held.isFull || isDescriptorReserved(caller)) {
       if (!this.#limitLogged) this.#options.log.warn('too many connections, new ones are reset', { appPort });
       this.#limitLogged = true;
       reset(caller.on('error', () => {})); // ECONNRESET of a caller that was faster
@@ -65,6 +68,7 @@ export class Router {
     }
     const made = this.#table(appPort).isHttp ? this.#httpCaller(caller, appPort) : this.#connection(caller, appPort);
     this.#callers.set(made, appPort);
+    held.add(made);
   }
 
   /** The pod is being stopped: connections that are kept for a next request are closed, others when theirs is answered. */
@@ -116,8 +120,12 @@ export class Router {
     const { proofs, log, app } = this.#options;
     const whole = () => this.#table(appPort).whole;
     let claim = whole();
-    const route: ConnectionRoute = {
+    const route: ConnectionRoute<Connection> = {
       proofGate: proofs.gate(appPort),
+      reach: () => {
+        const holder = whole();
+        return holder === undefined || holder.to === 'app' ? undefined : holder.session.reach;
+      },
       openLaptop: (host) => {
         claim = whole();
         return claim === undefined ? undefined : openStream(claim, host, log);
@@ -138,6 +146,7 @@ export class Router {
 
   #done(caller: Caller): void {
     this.#callers.delete(caller);
+    held.delete(caller);
     if (this.#callers.size < this.#maxConnections / 2) this.#limitLogged = false;
     if (this.#callers.size === 0) this.#onIdle?.();
   }

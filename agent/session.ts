@@ -1,4 +1,5 @@
 import type { ControlMessage, Holder, SessionIdentity } from '../src/protocol/control.ts';
+import { Reach } from './reach.ts';
 
 /** What the sessions need of a tunnel; a Mux is one. */
 export interface SessionCarrier {
@@ -6,12 +7,15 @@ export interface SessionCarrier {
   close(): Promise<void>;
 }
 
-/** One laptop session as the agent knows it: connected, or gone and within the grace of its claims. */
+/** One laptop session as the agent knows it: connected, away for a moment, or gone and within the grace of its claims. */
 export interface Session<Carrier extends SessionCarrier> {
   readonly identity: SessionIdentity;
   readonly sinceMs: number;
   lastSeenMs: number;
+  /** Its tunnel, also while that is detached from the laptop. */
   carrier: Carrier | undefined;
+  /** Whether the tunnel leads to the laptop now. */
+  readonly reach: Reach;
   /** It has claimed: ports, or with none of them the agent's presence (`run`), and is no mere visitor. */
   joined: boolean;
   /** Requests and connections of its intercepts that are under way. */
@@ -25,6 +29,7 @@ export interface Session<Carrier extends SessionCarrier> {
 export function newSession<Carrier extends SessionCarrier>(
   identity: SessionIdentity,
   carrier: Carrier,
+  onReach: () => void = () => {},
 ): Session<Carrier> {
   const now = Date.now();
   return {
@@ -32,6 +37,7 @@ export function newSession<Carrier extends SessionCarrier>(
     sinceMs: now,
     lastSeenMs: now,
     carrier,
+    reach: new Reach(onReach),
     joined: false,
     openCount: 0,
     openCopies: 0,
@@ -41,14 +47,15 @@ export function newSession<Carrier extends SessionCarrier>(
 
 /** A session in the form of the control protocol. A connected one was last seen now. */
 export function toHolder(session: Session<SessionCarrier>): Holder {
-  const { identity, sinceMs, openCount, carrier } = session;
-  const connected = carrier !== undefined;
+  const { identity, sinceMs, openCount, carrier, reach } = session;
+  const connected = carrier !== undefined && reach.state === 'reachable';
   const lastActivityMs = openCount > 0 ? Date.now() : session.lastActivityMs;
   return {
     ...identity,
     sinceMs,
     lastSeenMs: connected ? Date.now() : session.lastSeenMs,
     connected,
+    ...(carrier !== undefined && !connected ? { reconnecting: true } : {}),
     ...(lastActivityMs === undefined ? {} : { lastActivityMs }),
   };
 }

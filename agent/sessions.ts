@@ -29,26 +29,28 @@ export class Sessions<Carrier extends SessionCarrier> {
     this.claims = new Claims(options.ports, options.log);
   }
 
-  /** Sessions with a carrier. */
+  /** Sessions with a tunnel, those that are away for a moment among them. */
   get connectedCount(): number {
     let count = 0;
     for (const session of this.#sessions.values()) if (session.carrier !== undefined) count += 1;
     return count;
   }
 
-  /** Timers under way: graces and evictions. */
+  /** Timers under way: graces, evictions, and callers that wait for a laptop to be back. */
   get timers(): number {
-    return this.#timers.size;
+    let count = this.#timers.size;
+    for (const { reach } of this.#sessions.values()) count += reach.timers;
+    return count;
   }
 
   /**
-   * A peer proved itself. One that was here before (same id) takes its old place: its claims stay, its routes begin at the
-   * app again, its old carrier is closed.
+   * A peer proved itself and has a new tunnel. One that was here before (same id) takes its old place: its claims stay, its
+   * routes begin at the app again, its old tunnel is closed.
    */
   connect(identity: SessionIdentity, carrier: Carrier): Session<Carrier> {
     const known = this.#sessions.get(identity.sessionId);
     if (known === undefined) {
-      const session = newSession(identity, carrier);
+      const session = newSession(identity, carrier, () => this.claims.onChange());
       this.#sessions.set(identity.sessionId, session);
       return session;
     }
@@ -57,25 +59,45 @@ export class Sessions<Carrier extends SessionCarrier> {
     known.carrier = carrier;
     known.lastSeenMs = Date.now();
     this.claims.routeToApp(known);
+    known.reach.attached();
     void old?.close();
     return known;
   }
 
-  /** The carrier is gone. Nothing happens when the session has another one by now. */
+  /** The tunnel has lost its way to the laptop, for now: it keeps what it has, and callers wait a moment, then have the app. */
+  detached(session: Session<Carrier>, carrier: Carrier): void {
+    if (session.carrier !== carrier) return;
+    session.lastSeenMs = Date.now();
+    session.reach.detached();
+  }
+
+  /** The same tunnel leads to the laptop again, and all goes on as before. */
+  attached(session: Session<Carrier>, carrier: Carrier): void {
+    if (session.carrier !== carrier) return;
+    session.lastSeenMs = Date.now();
+    session.reach.attached();
+  }
+
+  /** The tunnel is over. Nothing happens when the session has another one by now. */
   lost(session: Session<Carrier>, carrier: Carrier): void {
     if (session.carrier !== carrier) return;
+    const nowMs = Date.now();
+    const wasAway = session.reach.state !== 'reachable';
     session.carrier = undefined;
-    session.lastSeenMs = Date.now();
+    if (!wasAway) session.lastSeenMs = nowMs;
+    session.reach.lost();
     this.#clearTimer(session);
     if (!this.#isKnown(session)) return;
     if (!session.joined) {
+      session.reach.close();
       this.#sessions.delete(session.identity.sessionId);
       return;
     }
     this.#idleSinceMs = session.lastSeenMs;
     this.claims.routeToApp(session);
     this.#log.info('session lost, its claims are kept for a while', who(session));
-    this.#setTimer(session, this.#options.graceMs ?? CLAIM_GRACE_MS, () => this.#forget(session, 'grace over'));
+    const graceMs = (this.#options.graceMs ?? CLAIM_GRACE_MS) - (nowMs - session.lastSeenMs);
+    this.#setTimer(session, Math.max(0, graceMs), () => this.#forget(session, 'grace over'));
   }
 
   /**
@@ -136,7 +158,7 @@ export class Sessions<Carrier extends SessionCarrier> {
     };
   }
 
-  /** Every carrier that is up. */
+  /** The tunnels of all sessions. */
   carriers(): Carrier[] {
     return [...this.#sessions.values()].flatMap((session) => session.carrier ?? []);
   }
@@ -145,6 +167,7 @@ export class Sessions<Carrier extends SessionCarrier> {
   close(): void {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+    for (const { reach } of this.#sessions.values()) reach.close();
   }
 
   /** Forgets a session that is to go: its routes are the app's at once, it is told, and cut if it stays. */
@@ -160,6 +183,7 @@ export class Sessions<Carrier extends SessionCarrier> {
   #forget(session: Session<Carrier>, reason: string): void {
     if (!this.#isKnown(session)) return;
     this.release(session);
+    session.reach.close();
     this.#sessions.delete(session.identity.sessionId);
     this.#log.info('session ended', { ...who(session), reason });
   }

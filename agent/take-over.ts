@@ -16,7 +16,7 @@ export function excludes(one: Claim<SessionCarrier>, other: Claim<SessionCarrier
 
 /** Whether a session may lose what it has to one that asks for it: it is gone, or nobody has used it for a while. */
 export function mayLose(session: Session<SessionCarrier>, nowMs = Date.now()): boolean {
-  if (session.carrier === undefined) return true;
+  if (session.carrier === undefined || session.reach.state === 'gone') return true;
   if (session.openCount > 0) return false;
   return nowMs - (session.lastActivityMs ?? session.sinceMs) >= TAKE_OVER_IDLE_MS;
 }

@@ -4,7 +4,8 @@ import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { errorText } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
-import { agentHandshake } from '../src/mux/handshake.ts';
+import { type AgentHandshaken, agentHandshake } from '../src/mux/handshake.ts';
+import type { Link } from '../src/mux/link.ts';
 import type { Transport } from '../src/mux/transport.ts';
 import { acceptWebSocket } from '../src/net/transport/websocket.ts';
 import { READY_PATH, TUNNEL_PATH } from '../src/protocol/agent-config.ts';
@@ -24,8 +25,10 @@ export interface TunnelServerOptions {
   readonly isDraining: () => boolean;
   /** False: no room for another session. */
   readonly mayJoin: () => boolean;
-  /** A peer proved that it holds the key; the transport is the callee's. */
-  readonly onSession: (transport: Transport, identity: SessionIdentity) => void;
+  /** What a session that comes back goes on with. */
+  readonly findLink: (session: SessionIdentity, id: string) => Link | undefined;
+  /** A peer proved that it holds the key; the carrier is the callee's, to be attached at once. */
+  readonly onCarrier: (peer: AgentHandshaken<Link>) => void;
   readonly handshakeDeadlineMs?: number;
 }
 
@@ -48,7 +51,7 @@ export async function startTunnelServer(options: TunnelServerOptions): Promise<T
   const peers = new UnauthenticatedPeers(undefined, handshakeDeadlineMs);
   const stop = new AbortController();
   const server = createServer(
-    { key: credentials.tlsKey, cert: credentials.tlsCert, minVersion: 'TLSv1.2', noDelay: true, keepAlive: true },
+    { key: credentials.tlsKey, cert: credentials.tlsCert, minVersion: 'TLSv1.3', noDelay: true, keepAlive: true },
     (request, response) => void answer(request, response, options),
   );
   server.on('connection', (socket) => peers.add(socket as Socket)); // its type allows for other streams, emitted by oneself
@@ -56,27 +59,29 @@ export async function startTunnelServer(options: TunnelServerOptions): Promise<T
   server.on('clientError', (_failure, socket) => socket.destroy());
   const acceptNoMore = acceptWebSocket(server, {
     pathSuffix: TUNNEL_PATH,
-    onTransport: (transport, request) => void authenticate(transport, request),
+    onTransport: (carrier, request) => void authenticate(carrier, request),
   });
 
-  async function authenticate(transport: Transport, request: IncomingMessage): Promise<void> {
+  async function authenticate(carrier: Transport, request: IncomingMessage): Promise<void> {
     const from = request.socket.remoteAddress;
     try {
       const { key } = credentials;
       const { signal } = stop;
-      const { session } = await agentHandshake(transport, {
+      const peer = await agentHandshake<Link>(carrier, {
         key,
         pod: podName,
         deadlineMs: handshakeDeadlineMs,
         signal,
+        findLink: options.findLink,
       });
       peers.proved(request.socket);
-      if (!options.mayJoin()) {
-        log.warn('too many sessions, one was turned away', { user: session.user, host: session.host });
-        transport.close();
+      if (peer.resumed === undefined && !options.mayJoin()) {
+        const { user, host } = peer.session;
+        log.warn('too many sessions, one was turned away', { user, host });
+        peer.transport.close();
         return;
       }
-      options.onSession(transport, session);
+      options.onCarrier(peer);
     } catch (failure) {
       log.debug('peer turned away', { from, reason: errorText(failure) });
     }

@@ -1,9 +1,18 @@
 #!/usr/bin/env -S node --
 // "--": Node 20 to 26 take an --env-file anywhere behind the script for their own, and end when there is no such file.
+import { ERRORS } from '../src/errors.ts';
+import { redact } from '../src/redact.ts';
 import { VERSION } from '../src/version.ts';
 
 // Node's own deprecation notices are for us, not for the people who use this command.
 process.noDeprecation = true;
+
+// Node would print the error with all of its fields, and a library's may hold a request and its headers. The guardian restores.
+process.once('uncaughtException', (thrown) => {
+  const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+  process.stderr.write(`error: ${redact(text)}\nhint: this is a bug of kube-intercept: report it\ncode: INTERNAL\n`);
+  process.exit(ERRORS.INTERNAL.exitCode);
+});
 
 // The answer to --version needs nothing loaded.
 if (process.argv.length === 3 && (process.argv[2] === '--version' || process.argv[2] === '-V')) {

@@ -3,6 +3,7 @@ import { InterceptorError } from '../src/errors.ts';
 import { VERSION } from '../src/version.ts';
 import type { EnvOptions } from './commands/env.ts';
 import type { InterceptOptions } from './commands/intercept.ts';
+import type { JanitorOptions } from './commands/janitor.ts';
 import type { LeaveOptions } from './commands/leave.ts';
 import type { ListOptions } from './commands/list.ts';
 import type { RunOptions } from './commands/run.ts';
@@ -267,6 +268,20 @@ Examples:
     const { env } = await import('./commands/env.ts');
     set(await env(target, options));
   });
+
+  withCluster(
+    program
+      .command('janitor', { hidden: true })
+      .description(
+        'Restore what nobody owns any more in a namespace, again and again; --manifest: what runs it in the cluster.',
+      )
+      .option('--manifest', 'print the manifest, for kubectl apply -f -')
+      .option('--image <image>', 'Node image of the manifest', DEFAULT_AGENT_IMAGE),
+  ).action(async (options: JanitorOptions) => {
+    noCommand('janitor');
+    const { janitor } = await import('./commands/janitor.ts');
+    set(await janitor(options));
+  });
   return program;
 }
 
@@ -311,6 +326,7 @@ function withSession(command: Command): Command {
         .choices(['auto', 'proxy', 'port-forward'])
         .default('auto'),
     )
+    .option('--resume <seconds>', 'what is open waits so long for a lost network; 0: it is cut at once (default: 30)')
     .option('--json', 'report events as JSON lines');
 }
 

@@ -15,6 +15,7 @@ export const ERRORS = {
   TARGET_UNSUPPORTED: { exitCode: 5 },
   TARGET_NOT_READY: { exitCode: 5 },
   TARGET_IN_USE: { exitCode: 6 },
+  TARGET_REVERTED: { exitCode: 13 },
 
   ROLLOUT_FAILED: { exitCode: 7 },
   AGENT_IMAGE_UNAVAILABLE: { exitCode: 7 },

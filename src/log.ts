@@ -1,3 +1,5 @@
+import { redact } from './redact.ts';
+
 /** Levels, least to most severe. The level is a promise to a reader: see STYLE "Logging" in README. */
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LEVELS)[number];
@@ -25,9 +27,18 @@ export function createLog(level: LogLevel, write: (level: LogLevel, message: str
   const at =
     (recordLevel: LogLevel) =>
     (message: string, fields: LogFields = {}): void => {
-      if (LEVELS.indexOf(recordLevel) >= from) write(recordLevel, message, fields);
+      if (LEVELS.indexOf(recordLevel) >= from) write(recordLevel, redact(message), redactFields(fields));
     };
   return { trace: at('trace'), debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** Reasons are often in the words of others: a library, an answer, a plugin. */
+function redactFields(fields: LogFields): LogFields {
+  const redacted = Object.entries(fields).map(([name, value]): [string, LogFields[string]] => {
+    if (typeof value === 'string') return [name, redact(value)];
+    return [name, typeof value === 'object' ? value.map(redact) : value];
+  });
+  return Object.fromEntries(redacted);
 }
 
 /** One JSON object a line: `{"time":…,"level":…,"message":…,…fields}`. */

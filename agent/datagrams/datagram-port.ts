@@ -86,7 +86,7 @@ export class DatagramPort {
         claim,
         openLaptop: (holder) => {
           try {
-            return holder.carrier?.open({ kind: 'datagrams', port: appPort, host: plainAddress(address) });
+            return holder.carrierOrSoon?.open({ kind: 'datagrams', port: appPort, host: plainAddress(address) });
           } catch (failure) {
             log.debug('no stream of datagrams to the laptop', { appPort, reason: errorText(failure) });
             return undefined;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:dgram';
 import { LengthPrefixReader, MAX_PREFIXED_BYTES, withLength } from '../../src/net/length-prefix.ts';
 import type { Claim } from '../claim.ts';
+import { held } from '../held-bytes.ts';
 import { type LaptopCarrier, maxWaitMs, OpenDeadline, refuses } from '../laptop-way.ts';
 import { MAX_KEPT_DATAGRAM_BYTES, MAX_UDP_UNSENT_BYTES, UDP_ANSWERED_IDLE_MS, UDP_IDLE_MS } from '../limits.ts';
 import { type LaptopStream, reset } from '../sides.ts';
@@ -49,7 +50,7 @@ export class Flow {
     this.recheck();
     if (this.#peer === undefined) {
       const claim = this.#route.claim();
-      this.#chosenFor = claim?.carrier;
+      this.#chosenFor = claim?.carrierOrSoon;
       this.#peer = this.#choose(claim);
     }
     this.#peer?.send(datagram);
@@ -58,7 +59,7 @@ export class Flow {
   /** Lets go of who answered when somebody else has the port. */
   recheck(): void {
     const peer = this.#peer;
-    if (peer === undefined || this.#route.claim()?.carrier === this.#chosenFor) return;
+    if (peer === undefined || this.#route.claim()?.carrierOrSoon === this.#chosenFor) return;
     this.#peer = undefined;
     peer.close();
   }
@@ -72,7 +73,7 @@ export class Flow {
   }
 
   #choose(claim: Claim<LaptopCarrier> | undefined): Peer | undefined {
-    if (claim?.carrier !== undefined) {
+    if (claim?.carrierOrSoon !== undefined) {
       const stream = this.#route.openLaptop(claim);
       if (stream !== undefined) return this.#toLaptop(stream, claim);
     }
@@ -111,6 +112,13 @@ export class Flow {
       },
       () => {}, // 'close' follows
     );
+    const holder = {
+      get heldBytes() {
+        return (kept === undefined ? 0 : keptBytes) + stream.writableLength;
+      },
+      reset: () => reset(stream),
+    };
+    held.add(holder);
     stream.on('error', () => {});
     stream.on('data', (chunk: Buffer) => {
       for (const datagram of reader.push(chunk)) this.#fromPeer(peer, datagram);
@@ -118,6 +126,7 @@ export class Flow {
     stream.on('end', () => reset(stream)); // the process has closed its socket
     stream.on('close', () => {
       deadline.clear();
+      held.delete(holder);
       if (this.#peer !== peer) return;
       this.#peer = kept === undefined ? undefined : this.#withoutLaptop(claim);
       for (const datagram of kept ?? []) this.#peer?.send(datagram);

@@ -5,6 +5,7 @@ import { DNS_DEADLINE_MS, MAX_DNS_ACTIVE, MAX_DNS_WAITING } from '../limits.ts';
 import { DnsExchange } from './dns-exchange.ts';
 import { type DnsServers, readDnsServers } from './dns-servers.ts';
 import { DnsTcp } from './dns-tcp.ts';
+import { Shares } from './shares.ts';
 
 export interface DnsClientOptions {
   readonly resolvConf: string;
@@ -13,14 +14,20 @@ export interface DnsClientOptions {
   readonly deadlineMs?: number;
 }
 
+interface Waiter {
+  readonly owner: object;
+  begin(): void;
+}
+
 /** Asks the pod's resolvers for all sessions of the agent. */
 export class DnsClient {
   readonly #options: DnsClientOptions;
   readonly #tcp = new Map<string, DnsTcp>();
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<Waiter>();
+  readonly #places = new Shares(MAX_DNS_WAITING);
+  readonly #asking = new Shares(MAX_DNS_ACTIVE);
   readonly #expiries = new Set<() => void>();
   #isClosed = false;
-  #active = 0;
   #turn = 0;
   #servers: Promise<DnsServers> | undefined;
 
@@ -37,22 +44,23 @@ export class DnsClient {
   /**
    * Answers a DNS message as a resolver would; the asker's id and spelling come back. Never rejects.
    * @param signal the asker is gone: the answer is of no more use
+   * @param owner whose question it is
    * @returns undefined for what must not be answered (an answer, or no whole header)
    */
-  async answer(message: Buffer, signal: AbortSignal): Promise<Buffer | undefined> {
+  async answer(message: Buffer, signal: AbortSignal, owner: object): Promise<Buffer | undefined> {
     const question = readQuestion(message);
     if (question === 'nothing') return undefined;
     if (question === 'malformed') return unreadableReply(message, RCODE.FORMERR);
     if (question === 'unsupported') return unreadableReply(message, RCODE.NOTIMP);
     // A zone transfer is many messages, and no business of an app.
     if (question.type === TYPE.AXFR || question.type === TYPE.IXFR) return emptyReply(question, RCODE.REFUSED);
-    const reply = await this.ask(question, signal);
+    const reply = await this.ask(question, owner, signal);
     if (reply === undefined) return emptyReply(question, RCODE.SERVFAIL);
     return withoutUnaskedEdns(question, reply);
   }
 
   /** @returns undefined when nobody answered in time, or too many questions wait */
-  async ask(question: Question, signal?: AbortSignal): Promise<Reply | undefined> {
+  async ask(question: Question, owner: object, signal?: AbortSignal): Promise<Reply | undefined> {
     const servers = await this.servers;
     if (this.#isClosed || signal?.aborted === true) return undefined;
     // Not AbortSignal.any(): a signal that lives long keeps something of each (Node 20).
@@ -62,13 +70,13 @@ export class DnsClient {
     signal?.addEventListener('abort', expire);
     this.#expiries.add(expire);
     try {
-      if (!(await this.#turnToAsk(expiry.signal))) return undefined;
+      const done = await this.#turnToAsk(owner, expiry.signal);
+      if (done === undefined) return undefined;
       try {
         return await this.#exchange(question, servers, expiry.signal);
       } finally {
-        this.#active -= 1;
-        const [next] = this.#waiting;
-        next?.();
+        done();
+        if (this.#asking.total < MAX_DNS_ACTIVE) this.#nextWaiter()?.begin();
       }
     } finally {
       clearTimeout(timer);
@@ -102,27 +110,37 @@ export class DnsClient {
     });
   }
 
-  /** @returns false when the time or the room is over */
-  #turnToAsk(expired: AbortSignal): Promise<boolean> {
-    if (this.#active < MAX_DNS_ACTIVE) {
-      this.#active += 1;
-      return Promise.resolve(true);
-    }
-    if (this.#waiting.size >= MAX_DNS_WAITING) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      const settle = (isTurn: boolean): void => {
-        this.#waiting.delete(begin);
+  /** @returns to be called when it is answered; undefined when the time or the room is over */
+  async #turnToAsk(owner: object, expired: AbortSignal): Promise<(() => void) | undefined> {
+    const now = this.#asking.take(owner);
+    if (now !== undefined) return now;
+    const leave = this.#places.take(owner);
+    if (leave === undefined) return undefined;
+    return await new Promise((resolve) => {
+      const settle = (done: (() => void) | undefined): void => {
+        leave();
+        this.#waiting.delete(waiter);
         expired.removeEventListener('abort', giveUp);
-        resolve(isTurn);
+        resolve(done);
       };
-      const begin = (): void => {
-        this.#active += 1;
-        settle(true);
-      };
-      const giveUp = (): void => settle(false);
-      this.#waiting.add(begin);
+      const giveUp = (): void => settle(undefined);
+      const waiter: Waiter = { owner, begin: () => settle(this.#asking.take(owner)) };
+      this.#waiting.add(waiter);
       expired.addEventListener('abort', giveUp);
     });
+  }
+
+  /** Whose session has the fewest questions under way; of those who has waited longest. */
+  #nextWaiter(): Waiter | undefined {
+    let next: Waiter | undefined;
+    let fewest = Number.POSITIVE_INFINITY;
+    for (const waiter of this.#waiting) {
+      const count = this.#asking.of(waiter.owner);
+      if (count >= fewest) continue;
+      fewest = count;
+      next = waiter;
+    }
+    return next;
   }
 
   #tcpOf(address: string, port: number): DnsTcp {

@@ -8,7 +8,7 @@ import type { DnsClient } from './dns-client.ts';
  * Serves a stream of kind `dns`: questions in, answers out as they come (RFC 7766).
  * @returns once the stream is closed; never rejects
  */
-export async function serveDns(stream: MuxStream, client: DnsClient): Promise<void> {
+export async function serveDns(stream: MuxStream, client: DnsClient, owner: object): Promise<void> {
   const reader = new LengthPrefixReader();
   const gone = new AbortController();
   setMaxListeners(0, gone.signal); // one for each question
@@ -18,7 +18,7 @@ export async function serveDns(stream: MuxStream, client: DnsClient): Promise<vo
   };
   const answer = async (question: Buffer): Promise<void> => {
     inFlight += 1;
-    const reply = await client.answer(question, gone.signal);
+    const reply = await client.answer(question, gone.signal, owner);
     inFlight -= 1;
     if (stream.destroyed) return;
     // Who does not read its answers loses them, as over UDP; it asks no more until it has read.

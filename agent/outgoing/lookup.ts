@@ -9,6 +9,12 @@ import type { DnsClient } from './dns-client.ts';
 
 export type Lookup = LookupFunction;
 
+/** Whose questions they are. */
+interface Asker {
+  readonly client: DnsClient;
+  readonly owner: object;
+}
+
 const LOOPBACK: readonly AnsweredAddress[] = [
   { address: '127.0.0.1', family: 4 },
   { address: '::1', family: 6 },
@@ -18,9 +24,9 @@ const LOOPBACK: readonly AnsweredAddress[] = [
  * Names as getaddrinfo finds them in the pod: /etc/hosts (hostAliases), then DNS by the search list. Not getaddrinfo itself:
  * it holds one of Node's four threads for as long as a resolver keeps silent, and four such names would hold up everything.
  */
-export function podLookup(client: DnsClient, hostsFile: string): Lookup {
+export function podLookup(client: DnsClient, hostsFile: string, owner: object): Lookup {
   return (name, options, done) => {
-    lookUp(client, hostsFile, name).then(
+    lookUp({ client, owner }, hostsFile, name).then(
       (all) => {
         const [first] = all;
         if (first === undefined) done(notFound(name, 'ENOTFOUND'), options.all === true ? [] : '');
@@ -44,15 +50,15 @@ export function lookUpFirst(lookup: Lookup, host: string): Promise<string> {
   });
 }
 
-async function lookUp(client: DnsClient, hostsFile: string, name: string): Promise<readonly AnsweredAddress[]> {
+async function lookUp(by: Asker, hostsFile: string, name: string): Promise<readonly AnsweredAddress[]> {
   const hosts = await readFile(hostsFile, 'utf8').catch(() => ''); // ENOENT: an image without one
   const listed = parseHosts(hosts, name);
   if (listed.length > 0) return listed;
   if (name.toLowerCase().replace(/\.$/, '') === 'localhost') return LOOPBACK;
-  const { search, ndots } = await client.servers;
+  const { search, ndots } = await by.client.servers;
   let unanswered = false;
   for (const candidate of searchCandidates(name, search, ndots)) {
-    const found = await Promise.all((['A', 'AAAA'] as const).map((type) => ask(client, candidate, type)));
+    const found = await Promise.all((['A', 'AAAA'] as const).map((type) => ask(by, candidate, type)));
     unanswered ||= found.includes('unanswered');
     const addresses = found.flatMap((some) => (some === 'unanswered' ? [] : some));
     if (addresses.length > 0) return inOrder(addresses);
@@ -61,10 +67,10 @@ async function lookUp(client: DnsClient, hostsFile: string, name: string): Promi
   return [];
 }
 
-async function ask(client: DnsClient, name: string, type: 'A' | 'AAAA'): Promise<AnsweredAddress[] | 'unanswered'> {
+async function ask(by: Asker, name: string, type: 'A' | 'AAAA'): Promise<AnsweredAddress[] | 'unanswered'> {
   const question = readQuestion(makeQuestion(name, type));
   if (typeof question === 'string') return [];
-  const reply = await client.ask(question);
+  const reply = await by.client.ask(question, by.owner);
   if (reply === undefined || (reply.rcode !== RCODE.NOERROR && reply.rcode !== RCODE.NXDOMAIN)) return 'unanswered';
   return answeredAddresses(reply);
 }

@@ -8,6 +8,7 @@ import { serveDns } from './dns.ts';
 import { DnsClient } from './dns-client.ts';
 import { serveFile } from './file.ts';
 import { type Lookup, podLookup } from './lookup.ts';
+import { Shares } from './shares.ts';
 import { serveTcp } from './tcp.ts';
 import { serveUdp } from './udp.ts';
 
@@ -31,7 +32,8 @@ export interface OutgoingOptions {
 export class Outgoing {
   readonly #options: OutgoingOptions;
   readonly #dns: DnsClient;
-  readonly #lookup: Lookup;
+  readonly #hostsFile: string;
+  readonly #shares: Shares;
   readonly #running = new Set<Promise<void>>();
   readonly #connections = new AbortGroup();
   readonly #waitingFiles: (() => void)[] = [];
@@ -46,7 +48,8 @@ export class Outgoing {
       ...(dnsPort === undefined ? {} : { port: dnsPort }),
       ...(dnsDeadlineMs === undefined ? {} : { deadlineMs: dnsDeadlineMs }),
     });
-    this.#lookup = podLookup(this.#dns, hostsFile);
+    this.#hostsFile = hostsFile;
+    this.#shares = new Shares(options.maxStreams ?? MAX_OUTGOING);
   }
 
   /** Streams being served. */
@@ -54,20 +57,25 @@ export class Outgoing {
     return this.#running.size;
   }
 
-  /** Takes over a stream that a session opened: accepts or refuses it, now or later. */
-  serve(stream: MuxStream): void {
-    if (this.#running.size >= (this.#options.maxStreams ?? MAX_OUTGOING)) {
+  /**
+   * Takes over a stream that a session opened: accepts or refuses it, now or later.
+   * @param owner of the stream: what it takes is counted as this tunnel's
+   */
+  serve(stream: MuxStream, owner: object): void {
+    const giveBack = this.#shares.take(owner);
+    if (giveBack === undefined) {
       if (!this.#limitLogged) this.#options.log.warn('too many outgoing connections, new ones are refused');
       this.#limitLogged = true;
       stream.refuse('limit');
       return;
     }
-    const served = this.#serve(stream).catch((failure: unknown) => {
+    const served = this.#serve(stream, owner).catch((failure: unknown) => {
       this.#options.log.error('outgoing stream failed', { kind: stream.info.kind, reason: String(failure) });
       stream.resetAndDestroy();
     });
     this.#running.add(served);
     void served.finally(() => {
+      giveBack();
       this.#running.delete(served);
       if (this.#running.size === 0) this.#limitLogged = false;
     });
@@ -80,16 +88,17 @@ export class Outgoing {
     await Promise.all(this.#running);
   }
 
-  async #serve(stream: MuxStream): Promise<void> {
+  async #serve(stream: MuxStream, owner: object): Promise<void> {
     const { kind } = stream.info;
     const { connectTimeoutMs, udpIdleMs, volumePlaces = POD_VOLUME_PLACES } = this.#options;
+    const lookup: Lookup = podLookup(this.#dns, this.#hostsFile, owner);
     switch (kind) {
       case 'tcp':
-        return await this.#connections.run((signal) => serveTcp(stream, this.#lookup, signal, connectTimeoutMs));
+        return await this.#connections.run((signal) => serveTcp(stream, lookup, signal, connectTimeoutMs));
       case 'udp':
-        return await serveUdp(stream, this.#lookup, udpIdleMs);
+        return await serveUdp(stream, lookup, udpIdleMs);
       case 'dns':
-        return await serveDns(stream, this.#dns);
+        return await serveDns(stream, this.#dns, owner);
       case 'file':
         return await serveFile(
           stream,

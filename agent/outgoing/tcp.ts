@@ -1,6 +1,8 @@
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+import { sideBytes } from '../../src/http/meter.ts';
 import type { MuxStream } from '../../src/mux/mux.ts';
 import { splice } from '../../src/net/splice.ts';
+import { held } from '../held-bytes.ts';
 import { OUTGOING_ATTEMPT_TIMEOUT_MS, OUTGOING_CONNECT_TIMEOUT_MS, SOCKET_HIGH_WATER_BYTES } from '../limits.ts';
 import { dialFailureReason } from './dial-failure.ts';
 import type { Lookup } from './lookup.ts';
@@ -34,7 +36,15 @@ export async function serveTcp(
   const socket = connect(options);
   if (!(await connected(socket, stream, connectTimeoutMs))) return;
   stream.accept();
+  const holder = {
+    get heldBytes() {
+      return sideBytes(stream) + sideBytes(socket);
+    },
+    reset: () => void stream.resetAndDestroy('limit'),
+  };
+  held.add(holder);
   await splice(stream, socket, signal).catch(() => {}); // a reset of one side has become one of the other
+  held.delete(holder);
 }
 
 /** Whether the socket is connected; if not, it is destroyed and the stream refused. */

@@ -86,6 +86,7 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     agent,
     createdBy: { user: identity.user, host: identity.host },
     keepAgent: options.keepAgent === true,
+    holdOldPods: true,
   };
   const hasCommand = options.command !== undefined;
   const host = new WorkloadHost({ client, identity, request, report, log });
@@ -137,6 +138,7 @@ export async function intercept(targetText: string, options: InterceptOptions): 
       traffic,
       direct: options.direct !== false,
       tunnel: checked.tunnel,
+      resumeMs: checked.resumeMs,
       startedAt: programStart(),
     },
     {

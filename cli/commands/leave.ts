@@ -189,7 +189,7 @@ async function leaveAll(options: LeaveOptions, report: Report): Promise<number> 
   await using client = await KubeClient.connect(access);
   const namespace = options.namespace ?? access.namespace;
   const log = laptopLog(options.debug === true);
-  await recoverAbandoned(client, namespace, undefined, { identity: newIdentity(), report, log });
+  await recoverAbandoned(client, namespace, undefined, { identity: newIdentity(), report, log, sweeps: true });
   return 0;
 }
 

@@ -13,6 +13,8 @@ export interface ListedIntercept {
   /** user@host. */
   readonly holder: string;
   readonly connected: boolean;
+  /** The way to the laptop was lost a moment ago: what is open waits for it. */
+  readonly reconnecting: boolean;
   /** Null: everything on the port. */
   readonly filter: Filter | null;
   readonly mirror: boolean;
@@ -65,6 +67,7 @@ function listedIntercept(
     protocol,
     holder: whoIs(holder),
     connected,
+    reconnecting: holder.reconnecting === true,
     filter: filter ?? null,
     mirror,
     to,
@@ -82,6 +85,7 @@ function together(one: ListedIntercept, other: ListedIntercept): ListedIntercept
   return {
     ...one,
     connected: one.connected || other.connected,
+    reconnecting: one.reconnecting || other.reconnecting,
     to: one.to === 'laptop' ? one.to : other.to,
     since: one.since < other.since ? one.since : other.since,
     lastActivity: activities.at(-1) ?? null,

@@ -93,7 +93,7 @@ export function linesOf(row: Row): string[][] {
     workload,
     intercept.services.join(',') || '-',
     `${intercept.ports.join(',') || intercept.appPort}${intercept.protocol === 'udp' ? '/udp' : ''}`,
-    intercept.connected ? state : 'laptop gone',
+    intercept.connected ? state : intercept.reconnecting ? 'laptop away' : 'laptop gone',
     takes(intercept, mode),
     intercept.holder,
     age(intercept.since),

@@ -73,6 +73,7 @@ async function runInWorkload(targetText: string, options: RunOptions): Promise<n
       host,
       traffic: undefined,
       tunnel: checked.tunnel,
+      resumeMs: checked.resumeMs,
       startedAt: programStart(),
     },
     {
@@ -110,6 +111,7 @@ async function runInOwnPod(options: RunOptions): Promise<number> {
       host,
       traffic: undefined,
       tunnel: checked.tunnel,
+      resumeMs: checked.resumeMs,
       startedAt: programStart(),
     },
     { target: workloadText(host.ref), kubeconfig: checked.kubeconfig, workloadUid: '', keepAgent: false },

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { SessionIdentity } from '../../src/protocol/control.ts';
+import { MAX_RESUME_MS, RESUME_FOR_MS } from '../../src/protocol/limits.ts';
 import type { AgentOptions } from '../kube/plan.ts';
 import { requireFreeToPod } from '../network/egress/to-pod.ts';
 import { type ClusterOptions, DEFAULT_AGENT_IMAGE } from '../program.ts';
@@ -16,6 +17,9 @@ import type { ProcessSideOptions } from '../session/process-side.ts';
 import type { Report } from '../ui/events.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
 import { type InsideOptions, parseInside } from './inside-options.ts';
+import { parseSeconds } from './seconds.ts';
+
+const RESUME_LIMITS = { least: 0, most: MAX_RESUME_MS / 1000 };
 
 /** Options of every command that runs a session. */
 export interface SessionCommandOptions extends ClusterOptions, InsideOptions {
@@ -24,6 +28,7 @@ export interface SessionCommandOptions extends ClusterOptions, InsideOptions {
   readonly dryRun?: boolean;
   readonly agentImage?: string;
   readonly tunnel: TunnelOption;
+  readonly resume?: string;
   readonly json?: boolean;
   readonly debug?: boolean;
   readonly command?: readonly string[];
@@ -33,6 +38,7 @@ export interface SessionCommandOptions extends ClusterOptions, InsideOptions {
 export interface CheckedSession {
   readonly process: Omit<ProcessSideOptions, 'report' | 'log' | 'identity'>;
   readonly tunnel: TunnelOption;
+  readonly resumeMs: number;
   /** Absolute path. */
   readonly kubeconfig: string | undefined;
 }
@@ -44,6 +50,8 @@ export async function checkSession(options: SessionCommandOptions): Promise<Chec
     throw new InterceptorError('USAGE_BAD_OPTION', 'no command after --', {
       hint: 'for example: intercept web -- npm run dev',
     });
+  const { resume } = options;
+  const resumeMs = resume === undefined ? RESUME_FOR_MS : parseSeconds('--resume', resume, RESUME_LIMITS) * 1000;
   const env = Object.fromEntries((options.env ?? []).map(parseEnvOption));
   const inside = parseInside(options, command !== undefined);
   await requireFreeToPod(inside.network?.toPod ?? []);
@@ -54,6 +62,7 @@ export async function checkSession(options: SessionCommandOptions): Promise<Chec
   return {
     process: { command, env, envFile, ...inside },
     tunnel: options.tunnel,
+    resumeMs,
     kubeconfig: options.kubeconfig === undefined ? undefined : resolve(options.kubeconfig),
   };
 }

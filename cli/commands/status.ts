@@ -59,26 +59,42 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   const lines = [`${name}: ${answer.state}, pid ${record.pid}, for ${age}`];
   if (answer.filter !== undefined) lines.push(`  only what has ${shownFilter(answer.filter)}`);
   for (const port of answer.ports) lines.push(`  ${describePortStatus(port, answer)}`);
-  for (const pod of answer.pods) {
-    const trip = pod.roundTripMs === undefined ? '' : `, round trip ${pod.roundTripMs.toFixed(1)} ms`;
-    lines.push(`  pod/${pod.pod}: connected by ${pod.carrier}${trip}`);
-  }
+  for (const pod of answer.pods) lines.push(`  pod/${pod.pod}: ${describePodStatus(pod)}`);
   if (answer.network !== undefined) lines.push(`  ${describeNetwork(answer.network)}`);
   if (answer.waitingFor !== undefined) lines.push(`  waiting for ${answer.waitingFor}`);
   return `${lines.join('\n')}\n`;
 }
 
+/** The way to a pod, in its line of `intercept status`. */
+export function describePodStatus({ state, carrier, roundTripMs, forMs = 0, reason }: PodStatus): string {
+  const trip = roundTripMs === undefined ? '' : `, round trip ${roundTripMs.toFixed(1)} ms`;
+  if (state === 'connected') return `connected by ${carrier}${trip}`;
+  const open = state === 'reconnecting' ? 'what is open waits' : 'what was open is cut';
+  return `${state} for ${formatAge(forMs)} (${reason ?? 'the way was lost'}); ${open}`;
+}
+
 /** Its line of `intercept status`. */
 export function describePortStatus(
   port: PortStatus,
-  { mirror, filter }: Pick<SessionStatus, 'mirror' | 'filter'>,
+  { mirror, filter, fallback, pods }: Pick<SessionStatus, 'mirror' | 'filter' | 'fallback' | 'pods'>,
 ): string {
-  const who = mirror === true ? (port.listening ? 'copies come here' : 'no copies') : WHO_ANSWERS[port.routedTo];
+  const isAway = pods.length > 0 && pods.every(({ state }) => state !== 'connected');
+  const who =
+    mirror === true
+      ? port.listening && !isAway
+        ? 'copies come here'
+        : 'no copies'
+      : whoAnswers(port, isAway, fallback);
   const silent = port.listening ? '' : ', nothing listens';
   const noun = filter === undefined ? 'connection' : 'request';
   const taken = port.taken === undefined ? '' : `, ${plural(port.taken, noun)} so far`;
   const dropped = port.dropped ? `, ${plural(port.dropped, 'copy', 'copies')} dropped` : '';
   return `${describePort(port)}: ${who}${silent}, ${port.openConnections} open${taken}${dropped}`;
+}
+
+function whoAnswers({ routedTo }: PortStatus, isAway: boolean, fallback: SessionStatus['fallback']): string {
+  if (!isAway || routedTo === 'app') return WHO_ANSWERS[routedTo];
+  return `${fallback === 'refuse' ? 'nobody answers' : 'the app answers'} until a pod is back in reach`;
 }
 
 function describeNetwork({ mode, reason, proxy, system }: NetworkStatus): string {

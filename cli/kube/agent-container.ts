@@ -141,6 +141,14 @@ function readOnlyMount(mount: VolumeMount): VolumeMount {
   };
 }
 
+/** For every container of ours, whatever its user and capabilities are. */
+export const CONFINED = {
+  privileged: false,
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  seccompProfile: { type: 'RuntimeDefault' },
+} as const;
+
 /** What PodSecurity's "restricted" asks for; the app's user where it is not root, so that its files can be read. */
 function restrictedContext(app: Container, template: PodTemplate): SecurityContext {
   const pod = template.spec.securityContext;
@@ -150,10 +158,7 @@ function restrictedContext(app: Container, template: PodTemplate): SecurityConte
     runAsNonRoot: true,
     runAsUser: user === 0 ? NON_ROOT_USER : user,
     ...(group === undefined || group === 0 ? {} : { runAsGroup: group }),
-    privileged: false,
-    allowPrivilegeEscalation: false,
-    readOnlyRootFilesystem: true,
+    ...CONFINED,
     capabilities: { drop: ['ALL'] },
-    seccompProfile: { type: 'RuntimeDefault' },
   };
 }

@@ -1,6 +1,7 @@
 import { errorText, InterceptorError } from '../../src/errors.ts';
 import { isPort } from '../../src/protocol/agent-config.ts';
 import { isRecord } from '../../src/protocol/control.ts';
+import { shown } from '../../src/protocol/shown.ts';
 import { type Change, type PathStep, revertChanges } from './changes.ts';
 import type { KubeObject } from './client-types.ts';
 import { AGENT_CONTAINER, INTERCEPT_ANNOTATION } from './names.ts';
@@ -16,6 +17,8 @@ import type {
 
 /** All annotations of an object together may have 256 KiB (ValidateAnnotationsSize); room is left for others. */
 export const MAX_ANNOTATION_BYTES = 200 * 1024;
+/** Levels of objects and lists in an annotation; pod templates have about ten. */
+const MAX_NESTING = 64;
 
 export const ANNOTATION_PATH: readonly PathStep[] = ['metadata', 'annotations', INTERCEPT_ANNOTATION];
 
@@ -58,7 +61,9 @@ export function recordSummary(text: string): { installId: string; changes: numbe
 /** The workload as it is without our agent: all changes of its annotation, which is one of them, taken back. */
 export function originalWorkload(workload: Workload): Workload {
   const install = readInstall(workload);
-  return 'record' in install ? revertChanges(workload, install.record.changes) : workload;
+  if (!('record' in install)) return workload;
+  const { changes, hold = [] } = install.record;
+  return revertChanges(workload, [...changes, ...hold]);
 }
 
 /** The Service as it is without our retargeting. */
@@ -84,10 +89,11 @@ export function recordText(record: InstallRecord | RetargetRecord, object: KubeO
 /** Reads the annotation's text. @throws InterceptorError INTERNAL naming the field, SyntaxError */
 export function parseInstallRecord(text: string): InstallRecord {
   const value = parseObject(text);
-  const { installId, createdBy, createdAt, image, codeHash, mode, container, tunnelPort } = value;
-  const { routes, configMap, secret, keepAgent, changes } = value;
+  const { installId, createdBy, createdAt, image, codeHash, mode, container, tunnelPort, drainPort } = value;
+  const { routes, configMap, secret, keepAgent, changes, hold } = value;
   if (!isRecord(createdBy)) throw bad('createdBy');
   if (!isPort(tunnelPort)) throw bad('tunnelPort');
+  if (drainPort !== undefined && !isPort(drainPort)) throw bad('drainPort');
   if (!Array.isArray(routes)) throw bad('routes');
   return {
     version: 1,
@@ -99,16 +105,18 @@ export function parseInstallRecord(text: string): InstallRecord {
     mode: parseMode(mode),
     container: stringOf(container, 'container'),
     tunnelPort,
+    ...(drainPort === undefined ? {} : { drainPort }),
     routes: routes.map(parseRoute),
     configMap: stringOf(configMap, 'configMap'),
     secret: stringOf(secret, 'secret'),
     keepAgent: keepAgent === true,
     changes: parseChanges(changes),
+    ...(hold === undefined ? {} : { hold: parseChanges(hold) }),
   };
 }
 
 function parseRetargetRecord(text: string): RetargetRecord {
-  const { installId, workload, changes } = parseObject(text);
+  const { installId, workload, held, changes } = parseObject(text);
   if (!isRecord(workload)) throw bad('workload');
   const { kind, name } = workload;
   if (!isWorkloadKind(kind)) throw bad('workload kind');
@@ -116,6 +124,7 @@ function parseRetargetRecord(text: string): RetargetRecord {
     version: 1,
     installId: stringOf(installId, 'installId'),
     workload: { kind, name: stringOf(name, 'workload name') },
+    ...(isRecord(held) ? { held: { asked: held.asked === true } } : {}),
     changes: parseChanges(changes),
   };
 }
@@ -150,16 +159,38 @@ function parseChanges(changes: unknown): Change[] {
   if (!Array.isArray(changes)) throw bad('changes');
   return changes.map((change: unknown) => {
     if (!isRecord(change) || !Array.isArray(change.path) || change.path.length === 0) throw bad('change');
-    for (const step of change.path as unknown[])
-      if (typeof step !== 'string' && !(isRecord(step) && isRecord(step.match))) throw bad('path');
+    if (!(change.path as unknown[]).every(isStep)) throw bad('path');
+    if (![change.made, change.at].every(isCountOrNone)) throw bad('change');
     return change as unknown as Change;
   });
+}
+
+/** Whether it is a PathStep. */
+function isStep(step: unknown): boolean {
+  if (typeof step === 'string') return true;
+  if (!isRecord(step) || !isRecord(step.match) || !isCountOrNone(step.nth)) return false;
+  return Object.values(step.match).every((value) => typeof value === 'string' || typeof value === 'number');
+}
+
+function isCountOrNone(value: unknown): boolean {
+  return value === undefined || (Number.isInteger(value) && Number(value) >= 0);
+}
+
+/** Whether a parsed value has more levels than these. Not recursive: what is copied and compared later is, and may be a stranger's. */
+function isDeep(value: unknown, levels: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > levels) return true;
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return false;
 }
 
 function parseObject(text: string): Record<string, unknown> {
   const value: unknown = JSON.parse(text);
   if (!isRecord(value)) throw bad('no object');
-  if (value.version !== 1) throw bad(`version ${String(value.version)}`);
+  if (isDeep(value, MAX_NESTING)) throw bad('nesting');
+  if (value.version !== 1) throw bad(`version ${shown(value.version)}`);
   return value;
 }
 

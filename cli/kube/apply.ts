@@ -15,10 +15,9 @@ import type { Extension } from './extension.ts';
 import { corePath, guardedPatch, readOrUndefined, workloadPath } from './guarded-patch.ts';
 import { newInstallId } from './names.ts';
 import { type NetworkPolicy, networkPolicyWarnings } from './network-policies.ts';
-import { type Service, type Workload, type WorkloadRef, workloadText } from './objects.ts';
+import { type Workload, type WorkloadRef, workloadText } from './objects.ts';
 import type { InstallPlan, InstallRequest } from './plan.ts';
 import { planInstall } from './plan-install.ts';
-import { planService } from './plan-service.ts';
 import type { InstallRecord } from './record.ts';
 import { withServerFacts } from './server-version.ts';
 
@@ -161,42 +160,12 @@ async function reuse(
 /** Notes on an agent that was there before that it is to be kept; only once the session holds it. Safe to repeat. */
 export async function markKept(client: KubeClient, ref: WorkloadRef, record: InstallRecord): Promise<void> {
   if (record.keepAgent) return;
-  await guardedPatch<Workload>(client, workloadPath(ref), (current) =>
-    withRecord(current, { ...record, keepAgent: true }),
-  );
-}
-
-/** The workload with its annotation renewed; as it is when it carries another install (or none) by now. */
-export function withRecord(workload: Workload, record: InstallRecord): Workload {
-  const state = readInstall(workload);
-  if (!('record' in state) || state.record.installId !== record.installId) return workload;
-  return applyChanges(workload, [{ path: ANNOTATION_PATH, now: recordText(record, workload) }]);
-}
-
-/**
- * Points the numeric target ports of a Service that is intercepted to the agent; call after the rollout. Nothing to do for named
- * ones and in the other modes. Safe to repeat. @returns the Service as stored; undefined when nothing had to be retargeted
- * @throws InterceptorError CLUSTER_CONFLICT (somebody has changed the target port), TARGET_NOT_FOUND, CLUSTER_*
- */
-export async function retargetService(
-  client: KubeClient,
-  ref: WorkloadRef,
-  record: InstallRecord,
-  name: string,
-  { signal }: CallControl = {},
-): Promise<Service | undefined> {
-  if (record.mode.kind !== 'sidecar' || record.routes.every(({ targetName }) => targetName !== undefined))
-    return undefined;
-  let isRetargeted = false;
-  const patched = await guardedPatch<Service>(client, corePath('services', ref.namespace, name), (service) => {
-    signal?.throwIfAborted(); // once it is sent it is waited for: see install()
-    const planned = planService(service, ref, record);
-    isRetargeted = planned !== undefined;
-    return planned;
+  await guardedPatch<Workload>(client, workloadPath(ref), (current) => {
+    const state = readInstall(current);
+    if (!('record' in state) || state.record.installId !== record.installId) return undefined; // another install, or none
+    const kept = recordText({ ...state.record, keepAgent: true }, current);
+    return applyChanges(current, [{ path: ANNOTATION_PATH, now: kept }]);
   });
-  if (patched === undefined)
-    throw new InterceptorError('TARGET_NOT_FOUND', `service "${name}" has been deleted meanwhile`);
-  return isRetargeted ? patched.object : undefined;
 }
 
 /** Reads the Secret of an installed agent. @throws InterceptorError TARGET_NOT_FOUND when it is gone, CLUSTER_* */

@@ -3,6 +3,7 @@ import { type KubeClient, resourcePath } from './client.ts';
 import { delay } from './client-deadline.ts';
 import { AGENT_CONTAINER } from './names.ts';
 import { labelSelectorText, type Pod, type Workload } from './objects.ts';
+import { takenOutSelector } from './taken-out.ts';
 
 const POLL_MS = 500;
 /** Beyond its own grace period a pod is given this long to be gone: the kubelet reports late under load. */
@@ -29,9 +30,10 @@ export function endingAppsText({ pods, graceSeconds }: EndingApps): string {
  */
 export async function untilAppsEnded(
   client: KubeClient,
-  { metadata, spec }: Workload,
+  workload: Workload,
   { signal, onWait }: { readonly signal: AbortSignal; readonly onWait?: (apps: EndingApps) => void },
 ): Promise<void> {
+  const { metadata, spec } = workload;
   const path = resourcePath({ apiVersion: 'v1', resource: 'pods', namespace: metadata.namespace ?? '' });
   const labelSelector = labelSelectorText(spec.selector);
   const { terminationGracePeriodSeconds = DEFAULT_GRACE_SECONDS } = spec.template.spec;
@@ -39,8 +41,15 @@ export async function untilAppsEnded(
   const deadline = Date.now() + graceSeconds * 1000 + KUBELET_SLACK_MS;
   let told = '';
   for (;;) {
-    const { items } = await client.list<Pod>(path, { labelSelector, signal });
-    const names = items.filter(runsApp).map((pod) => pod.metadata.name);
+    const lists = await Promise.all(
+      [labelSelector, takenOutSelector(workload)].map((selector) =>
+        client.list<Pod>(path, { labelSelector: selector, signal }),
+      ),
+    );
+    const names = lists
+      .flatMap(({ items }) => items)
+      .filter(runsApp)
+      .map((pod) => pod.metadata.name);
     if (names.length === 0) return;
     if (names.join() !== told) onWait?.({ pods: names, graceSeconds });
     told = names.join();

@@ -53,6 +53,8 @@ function wordsOf({ path, was, now }: Change, asides: ReadonlyMap<number, string>
     const user = path.slice(path.findIndex((step) => typeof step === 'object') + 1, -2);
     return `points ${pathText(user)} of container ${container} to port ${valueText(now)}`;
   }
+  if (container !== undefined && last === 'preStop' && was === undefined)
+    return `gives container ${container} a preStop hook that the agent answers`;
   const [servicePort] = names.flatMap(({ port }) => port ?? []);
   if (servicePort !== undefined && last === 'targetPort') {
     const aside = asides.get(Number(servicePort));

@@ -79,6 +79,49 @@ export function revertChanges<T>(object: T, changes: readonly Change[]): T {
   return copy as T;
 }
 
+/** A change of ours on whose value somebody else has put another since: it stays when the changes are taken back. */
+export interface KeptChange {
+  readonly path: readonly PathStep[];
+  /** Before ours. */
+  readonly was: Json | undefined;
+  /** Ours. */
+  readonly ours: Json | undefined;
+  /** What it is now, and stays. */
+  readonly theirs: Json | undefined;
+}
+
+/** What revertChanges() would leave because it is neither what we have made of it nor what it was. One for each path. Pure. */
+export function keptChanges(object: unknown, changes: readonly Change[]): KeptChange[] {
+  const kept = new Map<string, KeptChange>();
+  const copy: unknown = structuredClone(object);
+  for (const change of [...changes].reverse()) {
+    const { value, parentExists } = lookUp(copy, change.path);
+    if (change.ours !== undefined || (value === undefined && !parentExists)) continue;
+    const key = pathText(change.path);
+    if (sameJson(value, change.now)) setAt(copy, change.path, change.was, change.at);
+    else if (sameJson(value, change.was)) kept.delete(key);
+    else kept.set(key, { path: change.path, was: change.was, ours: kept.get(key)?.ours ?? change.now, theirs: value });
+  }
+  return [...kept.values()];
+}
+
+/**
+ * The changes that are not in force any more although nobody has put anything new there: taken back, by whoever keeps the object
+ * as it was; of our own values those that are gone. Of several changes of one value the last one counts. Pure.
+ */
+export function undoneChanges(object: unknown, changes: readonly Change[]): Change[] {
+  const last = new Map(changes.map((change): [string, Change] => [pathText(change.path), change]));
+  const first = new Map([...changes].reverse().map((change): [string, Change] => [pathText(change.path), change]));
+  return [...last].flatMap(([key, change]) => {
+    const { value, parentExists } = lookUp(object, change.path);
+    if (change.ours !== undefined) return value === undefined ? [change] : [];
+    const was = first.get(key)?.was;
+    if (change.now === undefined) return value === undefined ? [] : [change]; // what we took out is in again
+    const isBack = !sameJson(value, change.now) && sameJson(value, was) && (value !== undefined || parentExists);
+    return isBack ? [change] : [];
+  });
+}
+
 /** As the API server stores it: what is undefined is not there. */
 export function asJson(value: object): Json {
   return JSON.parse(JSON.stringify(value)) as Json;

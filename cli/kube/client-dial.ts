@@ -7,8 +7,8 @@ import { unreachable } from './client-unreachable.ts';
 import type { Credentials, KubeAccess } from './kubeconfig-types.ts';
 
 export const CONNECT_TIMEOUT_MS = 10_000;
-/** Node sets 10 probes one second apart, so a dead path is noticed within about 25 s of silence. */
-const KEEP_ALIVE_DELAY_MS = 15_000;
+/** Node sets 10 probes one second apart, so a dead path is noticed within about 15 s of silence. */
+const KEEP_ALIVE_DELAY_MS = 5_000;
 
 /**
  * Connects to the API server, through the proxy where there is one, TLS included.

@@ -18,6 +18,9 @@ const MAX_THROTTLED_RETRIES = 4;
 const MAX_RETRY_AFTER_MS = 10_000;
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 
+/** Why a question ends that renew() asks again. */
+const RENEWED = new Error('the connections to the API server were renewed');
+
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -30,6 +33,10 @@ export class Exchange {
   readonly #origin: string;
   readonly #prefix: string;
   #pool: { readonly credentials: Credentials; readonly pool: Pool } | undefined;
+  /** Pools that were renewed, until what still runs on them has its answer. */
+  readonly #stale = new Set<Pool>();
+  /** Questions that can be asked again: those without an answer yet, and streams. */
+  readonly #renewable = new Set<AbortController>();
   #closed = false;
 
   constructor(access: KubeAccess) {
@@ -41,7 +48,7 @@ export class Exchange {
 
   /**
    * One request with its retries: once with new credentials after 401, once over a new connection when a kept-alive one
-   * turned out closed (GET only), a few times after 429.
+   * turned out closed (GET only), after each renew() (GET only), a few times after 429.
    * @returns any answer, its body unread
    */
   async send(request: RawRequest, limit: Deadline): Promise<Answer> {
@@ -52,8 +59,9 @@ export class Exchange {
       const credentials = await this.#access.credentials(limit.signal);
       let answer: Answer;
       try {
-        answer = await this.#once(request, credentials, limit.signal);
+        answer = await this.#onceRenewably(request, credentials, limit.signal);
       } catch (error) {
+        if (error === RENEWED) continue;
         if (limit.signal.aborted || staleRetried || request.method !== 'GET' || !isClosedConnection(error)) throw error;
         staleRetried = true;
         continue;
@@ -70,9 +78,48 @@ export class Exchange {
     }
   }
 
+  /**
+   * Asks over new connections from now on: those there are may be dead without a word, as after a change of networks. Questions
+   * under way are asked again, streams end with an error; writes go on, for nobody could say whether they stand.
+   */
+  renew(): void {
+    const stale = this.#pool?.pool;
+    this.#pool = undefined;
+    if (stale !== undefined) {
+      this.#stale.add(stale);
+      void stale.close().finally(() => this.#stale.delete(stale));
+    }
+    for (const question of [...this.#renewable]) question.abort(RENEWED);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#pool?.pool.destroy();
+    await Promise.all(
+      [...this.#stale, ...(this.#pool === undefined ? [] : [this.#pool.pool])].map((pool) => pool.destroy()),
+    );
+  }
+
+  /** As #once(); a GET fails with RENEWED after renew(), and the body of a stream does, which is known by its own deadline. */
+  async #onceRenewably(request: RawRequest, credentials: Credentials, signal: AbortSignal): Promise<Answer> {
+    if (request.method !== 'GET') return await this.#once(request, credentials, signal);
+    const question = new AbortController();
+    const onAbort = (): void => question.abort(signal.reason);
+    const forget = (): void => {
+      this.#renewable.delete(question);
+      signal.removeEventListener('abort', onAbort);
+    };
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort);
+    this.#renewable.add(question);
+    try {
+      const answer = await this.#once(request, credentials, question.signal);
+      if (request.isStream !== true) this.#renewable.delete(question); // it has begun to be answered
+      answer.body.once('close', forget);
+      return answer;
+    } catch (error) {
+      forget();
+      throw error;
+    }
   }
 
   async #once(request: RawRequest, credentials: Credentials, signal: AbortSignal): Promise<Answer> {

@@ -80,6 +80,8 @@ export interface RawRequest extends CallOptions {
   path: string;
   headers?: Readonly<Record<string, string>> | undefined;
   body?: string | undefined;
+  /** The answer flows for long. */
+  isStream?: true;
 }
 
 export interface RawResponse {

@@ -151,10 +151,18 @@ export class KubeClient {
    * @returns the body; destroy it, or abort the signal, to end it
    */
   async stream(path: string, options: CallOptions = {}): Promise<Readable> {
-    const { answer, limit } = await this.#open({ ...options, method: 'GET', path });
+    const { answer, limit } = await this.#open({ ...options, method: 'GET', path, isStream: true });
     limit.stopClock();
     answer.body.once('close', () => limit.dispose());
     return answer.body;
+  }
+
+  /**
+   * For when the network was seen to have dropped a connection: asks over new ones. GETs under way are asked again, watches and
+   * followed logs end with an error, writes go on.
+   */
+  renewConnections(): void {
+    this.#exchange.renew();
   }
 
   /** Closes idle and running connections; calls in flight fail. May be called twice. */

@@ -7,6 +7,7 @@ import { INTERCEPT_ANNOTATION } from './names.ts';
 import { workloadText } from './objects.ts';
 import type { OwnPod } from './own-pod.ts';
 import type { InstallPlan, ServicePlan } from './plan.ts';
+import { portAlias } from './plan-hold.ts';
 import { yamlLines } from './yaml-text.ts';
 
 const REDACTED = 'redacted: made at install';
@@ -24,7 +25,9 @@ export function planDiff(plan: InstallPlan): string {
       `# ${textOf(workload.before)}: no change, the agent is there already\n`,
       ...plan.services.map((service) => serviceDiff(service, '')),
     ].join('');
-  const services = plan.services.map((service) => serviceDiff(service, 'after the rollout '));
+  const services = plan.services.map((service) =>
+    serviceDiff(service, record.hold === undefined ? 'after the rollout ' : 'when all pods are up '),
+  );
   if (plan.action === 'extend') {
     const others = changeWords(
       workload.before,
@@ -42,9 +45,17 @@ export function planDiff(plan: InstallPlan): string {
   return [
     createdDiff(configMap, "is created: the agent's code"),
     createdDiff(redacted, "is created: the agent's key and certificate"),
-    changedDiff(workload, `${changeWords(workload.before, record.changes)}${left}`),
+    changedDiff(workload, `${changeWords(workload.before, record.changes)}${left}${holdWords(plan)}`),
     ...services,
   ].join('');
+}
+
+/** What is so until the old pods have gone only. */
+function holdWords({ workload, record }: InstallPlan): string {
+  if (record.hold === undefined) return '';
+  const aliases = [...new Set(record.routes.map(portAlias))].join(', ');
+  const words = changeWords(workload.before, record.hold);
+  return `; until callers have left the old pods: ${words}; points every Service of it to ${aliases}`;
 }
 
 /** As planDiff(), for a pod of a session's own. Pure. */

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { errorText, systemErrorCode } from '../../src/errors.ts';
+import { redact } from '../../src/redact.ts';
 
 /** Long enough for a login in a browser when a person is there. */
 const INTERACTIVE_TIMEOUT_MS = 300_000;
@@ -36,6 +37,7 @@ export function runPlugin(run: PluginRun): Promise<PluginOutcome> {
     let stdout: Buffer[] = [];
     let stdoutBytes = 0;
     let stderr = '';
+    let isStderrCut = false;
     let killer: NodeJS.Timeout | undefined;
     const end = (why: string): void => {
       if (reason !== undefined) return;
@@ -66,7 +68,9 @@ export function runPlugin(run: PluginRun): Promise<PluginOutcome> {
       }
     });
     child.stderr?.on('data', (chunk: Buffer) => {
-      stderr = (stderr + chunk.toString('utf8')).slice(-MAX_STDERR_BYTES);
+      stderr += chunk.toString('utf8');
+      isStderrCut ||= stderr.length > MAX_STDERR_BYTES;
+      stderr = stderr.slice(-MAX_STDERR_BYTES);
     });
     child.once('error', (error) => settle(notRun(error, run.command)));
     child.once('close', (code, signal) => {
@@ -74,7 +78,7 @@ export function runPlugin(run: PluginRun): Promise<PluginOutcome> {
       else
         settle({
           state: 'failed',
-          reason: reason ?? ended(code, signal, stderr),
+          reason: reason ?? ended(code, signal, isStderrCut ? stderr.replace(/^\S+/, '') : stderr),
           hint: 'log in again with the plugin’s own command',
         });
     });
@@ -92,6 +96,7 @@ function notRun(error: unknown, command: string): PluginOutcome {
 
 function ended(code: number | null, signal: NodeJS.Signals | null, stderr: string): string {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was ended by ${signal}`;
-  const said = stderr.trim().slice(-MAX_STDERR_SHOWN);
+  // hidden before it is cut: the end of a token does not look like one (nor does that of the first word, left out above)
+  const said = redact(stderr).trim().slice(-MAX_STDERR_SHOWN);
   return said === '' ? how : `${how}: ${said}`;
 }

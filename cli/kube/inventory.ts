@@ -31,21 +31,32 @@ export type WorkloadsByKind = Readonly<Partial<Record<WorkloadKind, readonly Wor
 export async function findInstalls(
   client: KubeClient,
   namespace: string | undefined,
-  { signal }: CallControl = {},
+  control: CallControl = {},
 ): Promise<FoundInstall[]> {
-  const listed = async (kind: WorkloadKind): Promise<[WorkloadKind, readonly Workload[]]> => {
+  const { workloads, services } = await listInterceptable(client, namespace, control);
+  return inventory(workloads, services);
+}
+
+/** What findInstalls() looks at; kinds that may not be listed are not among the workloads. @throws InterceptorError CLUSTER_* */
+export async function listInterceptable(
+  client: KubeClient,
+  namespace: string | undefined,
+  { signal }: CallControl = {},
+): Promise<{ readonly workloads: WorkloadsByKind; readonly services: readonly Service[] }> {
+  const listed = async (kind: WorkloadKind): Promise<[WorkloadKind, readonly Workload[]][]> => {
     const look = async (): Promise<readonly Workload[]> => {
       if (kind === 'ReplicaSet') return await annotatedReplicaSets(client, namespace, signal);
       if (kind === 'Rollout' && !(await hasRollouts(client, signal))) return [];
       return (await client.list<Workload>(workloadsPath(kind, namespace), { signal })).items;
     };
-    return [kind, (await ifAllowed(kind, look)) ?? []];
+    const items = await ifAllowed(kind, look);
+    return items === undefined ? [] : [[kind, items]];
   };
   const [services, ...workloads] = await Promise.all([
     client.list<Service>(resourcePath({ apiVersion: 'v1', resource: 'services', namespace }), { signal }),
     ...WORKLOAD_KINDS.map(listed),
   ]);
-  return inventory(Object.fromEntries(workloads), services.items);
+  return { workloads: Object.fromEntries(workloads.flat()), services: services.items };
 }
 
 /**

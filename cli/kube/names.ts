@@ -11,6 +11,9 @@ export const INTERCEPT_ANNOTATION = 'kube-intercept.dev/intercept';
 export const MANAGED_BY_LABEL = 'app.kubernetes.io/managed-by';
 export const MANAGED_BY = 'kube-intercept';
 export const INSTALL_LABEL = 'kube-intercept.dev/install';
+/** On a pod that was taken out of its ReplicaSet to be deleted: the ReplicaSet's uid, and beside it the annotation with its name. */
+export const TAKEN_OUT_LABEL = 'kube-intercept.dev/taken-out';
+export const TAKEN_OUT_ANNOTATION = 'kube-intercept.dev/taken-out-of';
 export const DEFAULT_TUNNEL_PORT = 9900;
 
 const MAX_OBJECT_NAME = 253;

@@ -4,7 +4,8 @@ import { type KubeClient, type KubeObject, KubeStatusError } from './client.ts';
 import { corePath } from './guarded-patch.ts';
 import type { Pod } from './objects.ts';
 import { type EventView, eventProblem, type Problem, podProblem, problemCode, problemText } from './reasons.ts';
-import { DEFAULT_ROLLOUT_DEADLINE_MS, UNSCHEDULABLE_FAILS_AFTER_MS } from './rollout.ts';
+import { DEFAULT_ROLLOUT_DEADLINE_MS } from './rollout.ts';
+import { UNSCHEDULABLE_FAILS_AFTER_MS } from './rollout-unschedulable.ts';
 import { watch } from './watch.ts';
 
 /** The pod's own Secret and ConfigMap are created behind it, and found at the kubelet's next look. */

@@ -1,5 +1,6 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { originalService, readInstall } from './annotation.ts';
+import { gitOpsWarnings } from './gitops.ts';
 import { AGENT_CONTAINER, newInstallId } from './names.ts';
 import { type Workload, workloadText } from './objects.ts';
 import type { InstallPlan, InstallRequest, ServicePlan } from './plan.ts';
@@ -55,7 +56,18 @@ function planned(
   { after, record, container, warnings }: ReturnType<typeof planWorkload>,
 ): InstallPlan {
   const services = servicePlans(request, record);
-  return { action, workload: { before: workload, after }, services, record, container, warnings };
+  const through = request.services.filter(({ metadata }) =>
+    request.ports.some((port) => port.service === metadata.name),
+  );
+  const reverting = action === 'install' ? gitOpsWarnings([workload, ...through]) : [];
+  return {
+    action,
+    workload: { before: workload, after },
+    services,
+    record,
+    container,
+    warnings: [...warnings, ...reverting],
+  };
 }
 
 /** The Services that the request takes traffic through, as far as they are changed. */

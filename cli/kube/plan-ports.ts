@@ -25,13 +25,13 @@ export function planRoutes(
   template: PodTemplate,
   wanted: readonly PodPort[],
   firstPort: number,
-  existing?: Pick<InstallRecord, 'tunnelPort' | 'routes'>,
+  existing?: Pick<InstallRecord, 'tunnelPort' | 'drainPort' | 'routes'>,
 ): RoutePlan {
   const taken = new Set(wanted.map(({ appPort }) => appPort));
   for (const container of [...template.spec.containers, ...(template.spec.initContainers ?? [])])
     for (const { containerPort } of container.ports ?? []) taken.add(containerPort);
   for (const { port } of existing?.routes ?? []) taken.add(port);
-  if (existing !== undefined) taken.add(existing.tunnelPort);
+  if (existing !== undefined) taken.add(existing.tunnelPort).add(existing.drainPort ?? existing.tunnelPort);
   let next = firstPort;
   const freePort = (): number => {
     while (taken.has(next)) next++;

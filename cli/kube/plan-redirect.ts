@@ -1,3 +1,4 @@
+import { CONFINED } from './agent-container.ts';
 import type { ChangeList } from './change-list.ts';
 import { asJson } from './changes.ts';
 import { REDIRECT_CONTAINER } from './names.ts';
@@ -59,11 +60,8 @@ function redirectContainer(image: string, rules: readonly string[]): Container {
       runAsNonRoot: false,
       runAsUser: 0,
       runAsGroup: 0,
-      privileged: false,
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
       capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] },
-      seccompProfile: { type: 'RuntimeDefault' },
+      ...CONFINED,
     },
     terminationMessagePath: '/dev/termination-log',
     terminationMessagePolicy: 'FallbackToLogsOnError',

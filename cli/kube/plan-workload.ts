@@ -4,7 +4,7 @@ import { agentContainer } from './agent-container.ts';
 import { ANNOTATION_PATH, originalWorkload, readInstall, recordText } from './annotation.ts';
 import { requireAppContainer } from './app-container.ts';
 import { ChangeList } from './change-list.ts';
-import { asJson, ownChange, storedChange } from './changes.ts';
+import { applyChanges, asJson, ownChange, storedChange } from './changes.ts';
 import {
   AGENT_CONTAINER,
   CODE_VOLUME,
@@ -16,6 +16,8 @@ import {
 } from './names.ts';
 import { type Container, type ContainerPort, type Workload, workloadText } from './objects.ts';
 import type { InstallRequest } from './plan.ts';
+import { drainBeforeStop, endsBesideOthers } from './plan-drain.ts';
+import { addAliases, canBeHeld, holdOldPods, portAlias, storedHold } from './plan-hold.ts';
 import { planRoutes, routeOf, takeOverName } from './plan-ports.ts';
 import { redirectPorts } from './plan-redirect.ts';
 import { allowLowPorts, takeOut } from './plan-replace.ts';
@@ -67,6 +69,8 @@ export function planWorkload(
         { hint: 'give the one or the other a number as its targetPort' },
       );
 
+  const drains = endsBesideOthers(request.kind, mode, original);
+  const drainPort = drains ? (existing?.drainPort ?? freePort()) : undefined;
   const list = new ChangeList(original);
   const warnings = keepCountDuringRollout(request.kind, list);
   const agent = { ...request.agent, image: existing?.image ?? request.agent.image };
@@ -76,8 +80,13 @@ export function planWorkload(
     container: app.name,
     app: mode.kind === 'replace' ? 'replaced' : 'present',
     routes: agentRoutes(routes),
+    ...(drainPort === undefined ? {} : { drainPort }),
   };
-  const ports = [{ name: 'ki-tunnel', containerPort: tunnelPort }, ...agentPorts(app, mode.kind, routes)];
+  const ports = [
+    { name: 'ki-tunnel', containerPort: tunnelPort },
+    ...(drainPort === undefined ? [] : [{ name: 'ki-drain', containerPort: drainPort }]),
+    ...agentPorts(app, mode.kind, routes),
+  ];
   const container = agentContainer(app, template, config, ports, agent);
   let place: number | undefined;
   switch (mode.kind) {
@@ -95,7 +104,9 @@ export function planWorkload(
     default:
       mode satisfies never;
   }
+  if (mode.kind === 'sidecar') addAliases(list, request.kind, app.name, routes);
   list.own([...SPEC, 'containers', { match: { name: AGENT_CONTAINER } }], asJson(container), place);
+  if (drainPort !== undefined) drainBeforeStop(list, drainPort);
   const codeHash = existing?.codeHash ?? contentHash(request.agent.code);
   const { configMap, secret } = existing ?? objectNames(request.name, codeHash, installId);
   for (const volume of [
@@ -104,6 +115,7 @@ export function planWorkload(
   ])
     list.own([...SPEC, 'volumes', { match: { name: volume.name } }], volume);
 
+  const hold = existing === undefined && canBeHeld(request, original) ? holdOldPods(list.object) : undefined;
   const annotation = storedChange(ownChange(list.object, ANNOTATION_PATH, ''));
   const record: InstallRecord = {
     version: 1,
@@ -115,14 +127,18 @@ export function planWorkload(
     mode,
     container: app.name,
     tunnelPort,
+    ...(drainPort === undefined ? {} : { drainPort }),
     routes,
     configMap,
     secret,
     keepAgent: request.keepAgent || existing?.keepAgent === true,
     changes: [...list.changes.map(storedChange), annotation],
+    ...(hold === undefined ? {} : { hold: storedHold(hold) }),
   };
-  list.own(ANNOTATION_PATH, recordText(record, original));
-  return { after: list.object, record, container, warnings };
+  const after = applyChanges(hold?.object ?? list.object, [
+    { path: ANNOTATION_PATH, now: recordText(record, original) },
+  ]);
+  return { after, record, container, warnings };
 }
 
 function requireUntouched({ kind }: InstallRequest, original: Workload): void {
@@ -183,11 +199,15 @@ function agentPorts(
     routes.some((route) => route.port === port && route.targetName !== undefined);
   const ofRoutes = routes
     .filter(({ port, targetName }) => targetName !== undefined || !isNamed(port))
-    .map(({ port, targetName, protocol }) => ({
-      ...(targetName === undefined ? {} : { name: targetName }),
-      containerPort: port,
-      protocol: protocolName(protocol),
-    }));
+    .map((route) => {
+      const alias = mode === 'sidecar' ? portAlias(route) : undefined;
+      const name = route.targetName ?? alias;
+      return {
+        ...(name === undefined ? {} : { name }),
+        containerPort: route.port,
+        protocol: protocolName(route.protocol),
+      };
+    });
   if (mode !== 'replace') return ofRoutes;
   const declared = app.ports ?? [];
   const isDeclared = ({ containerPort, protocol }: ContainerPort): boolean =>

@@ -17,6 +17,8 @@ export interface InstallRequest {
   readonly agent: AgentOptions;
   readonly createdBy: { readonly user: string; readonly host: string };
   readonly keepAgent: boolean;
+  /** A Deployment's old pods are to stay until no caller comes to them, where that is possible: whoever asks for it lets them go. */
+  readonly holdOldPods?: boolean | undefined;
   /**
    * Mode replace: whether the cluster takes the sysctl net.ipv4.ip_unprivileged_port_start (see server-version.ts); only asked
    * where a port below 1024 is replaced.

@@ -40,6 +40,8 @@ export interface InstallRecord {
   /** The app's container: whose environment and mounts the agent has. */
   readonly container: string;
   readonly tunnelPort: number;
+  /** Of the preStop hooks; none where no pod has others beside it that answer. */
+  readonly drainPort?: number;
   /** None where the agent takes no traffic: installed by `run`, or in the place of a worker. */
   readonly routes: readonly RouteRecord[];
   readonly configMap: string;
@@ -47,6 +49,8 @@ export interface InstallRecord {
   /** --keep-agent: a session's end leaves the agent in; `leave` takes it out all the same. */
   readonly keepAgent: boolean;
   readonly changes: readonly Change[];
+  /** Made after `changes`: what keeps the old pods until no caller comes to them; taken back alone when they may go. */
+  readonly hold?: readonly Change[];
 }
 
 /** Names of the Services whose ports lead to the agent or can be led there, in order. Pure. */
@@ -54,11 +58,13 @@ export function recordServices({ routes }: Pick<InstallRecord, 'routes'>): strin
   return [...new Set(routes.flatMap(({ servicePorts }) => servicePorts.map(({ service }) => service)))];
 }
 
-/** Content of INTERCEPT_ANNOTATION on a Service whose numeric target ports point to the agent. */
+/** Content of INTERCEPT_ANNOTATION on a Service whose target ports point to the agent. */
 export interface RetargetRecord {
   readonly version: 1;
   readonly installId: string;
   readonly workload: { readonly kind: WorkloadKind; readonly name: string };
+  /** While old pods are held: all of its ports point to the agent; when they are gone, the numeric ones of a Service that is `asked` for. */
+  readonly held?: { readonly asked: boolean };
   readonly changes: readonly Change[];
 }
 

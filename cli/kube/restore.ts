@@ -1,26 +1,35 @@
 import { InterceptorError } from '../../src/errors.ts';
-import { MANAGED_SELECTOR } from './agent-objects.ts';
-import { ANNOTATION_PATH, originalWorkload, readInstall, readRetarget, recordText } from './annotation.ts';
+import { originalWorkload, readInstall } from './annotation.ts';
 import { deleteObjects } from './apply.ts';
-import { ChangeList } from './change-list.ts';
-import { applyChanges, storedChange } from './changes.ts';
-import { type KubeClient, KubeStatusError, resourcePath } from './client.ts';
-import { corePath, guardedPatch, readOrUndefined, workloadPath } from './guarded-patch.ts';
+import { keptChanges } from './changes.ts';
+import type { KubeClient, KubeObject } from './client.ts';
+import { guardedPatch, readOrUndefined, workloadPath } from './guarded-patch.ts';
 import { cleanHistory } from './history.ts';
-import { INSTALL_LABEL } from './names.ts';
+import { keptDiff, objectText, othersDiff } from './kept.ts';
+import { AGENT_CONTAINER } from './names.ts';
 import { type Service, type Workload, type WorkloadRef, workloadText } from './objects.ts';
-import { isRetargetedFor, restoredService, withoutAgent } from './plan-service.ts';
-import { keepCountDuringRollout } from './plan-strategy.ts';
-import { type InstallRecord, type RetargetRecord, recordServices } from './record.ts';
+import { type InstallRecord, recordServices } from './record.ts';
+import { restoreServices, type ServiceBack } from './restore-services.ts';
+import { isRecordOf, lostRecordText, templateRestored, withAnnotation } from './restore-template.ts';
 import { type RolloutProgress, waitForRollout } from './rollout.ts';
+import { sweepOrphans } from './sweep.ts';
+import { deleteTakenOut } from './taken-out.ts';
+
+export { templateRestored } from './restore-template.ts';
 
 export interface RestoreOptions {
   readonly signal?: AbortSignal | undefined;
   /** Only this install (a session's own); without it, whatever install is there. */
   readonly installId?: string | undefined;
+  /** An install of the caller's that is over, whether it came to its patch or not: what it made goes at once. */
+  readonly over?: string | undefined;
   /** False: return once traffic and template are back; what is left is done by whoever restores next. Default true. */
   readonly waitForRollout?: boolean | undefined;
   readonly deadlineMs?: number | undefined;
+  /** The objects as they were without us, where the caller has seen them: what others have changed since is told. */
+  readonly originals?: readonly (Workload | Service)[] | undefined;
+  /** The annotation's text, should somebody have taken it off a template that has the agent still. */
+  readonly recordText?: string | undefined;
   onProgress?: ((step: RestoreStep) => void) | undefined;
 }
 
@@ -28,6 +37,8 @@ export type RestoreStep =
   | { readonly step: 'service'; readonly service: string }
   | { readonly step: 'workload' }
   | ({ readonly step: 'rollout' } & RolloutProgress)
+  /** Somebody has changed the object meanwhile: that stays. */
+  | { readonly step: 'kept'; readonly object: string; readonly diff: string }
   | { readonly step: 'cleaned' };
 
 export interface RestoreResult {
@@ -37,12 +48,10 @@ export interface RestoreResult {
   readonly service: string | undefined;
 }
 
-/** ConfigMaps and Secrets of no install are left alone this long: somebody's install may be about to patch. */
-export const ORPHAN_AGE_MS = 10 * 60_000;
-
 /**
- * Takes an install out: Service first, then the template, rollout, then strategy and annotation, then ConfigMap and Secret.
- * Needs only the annotations. Safe to repeat, at the same time by several people, and after any step of an install or restore.
+ * Takes an install out: Service first, then the template, rollout, then ConfigMap and Secret, then strategy and annotation, which
+ * says until then that somebody has to go on. Needs only the annotations. Safe to repeat, at the same time by several people,
+ * and after any step of an install or restore.
  * @throws InterceptorError RESTORE_INCOMPLETE (the template is back and its rollout fails, or its annotation cannot be read),
  *   CLUSTER_*
  */
@@ -52,23 +61,20 @@ export async function restore(
   options: RestoreOptions = {},
 ): Promise<RestoreResult> {
   const { signal, onProgress } = options;
-  const workload = await readOrUndefined<Workload>(client, workloadPath(ref), signal);
+  const workload = await readWithRecord(client, ref, options);
   const state = workload === undefined ? undefined : readInstall(workload);
-  if (state?.state === 'unreadable')
-    throw new InterceptorError(
-      'RESTORE_INCOMPLETE',
-      `the annotation of ${workloadText(ref)} cannot be read: ${state.reason}`,
-      {
-        hint: 'it was written by another version of kube-intercept: restore with that one',
-      },
-    );
   const record = state !== undefined && 'record' in state ? state.record : undefined;
   const others = record !== undefined && options.installId !== undefined && options.installId !== record.installId;
   if (others) return { outcome: 'nothing', service: undefined };
 
-  const service = await restoreServices(client, ref, record, options);
+  const back = await servicesBack(client, ref, record, options);
+  const service = back.at(-1)?.service.metadata.name;
+  if (state?.state === 'unreadable') throw unreadable(ref, state.reason);
   if (workload === undefined || record === undefined) {
-    if (workload !== undefined) await sweepOrphans(client, workload, options);
+    // An install that is on a Service alone is over: somebody has put the workload back as it was.
+    const over = back.flatMap(({ installId }) => installId ?? []);
+    if (workload !== undefined) await clean(client, ref, workload, options, over);
+    else if (ref.kind === 'ReplicaSet') await deleteTakenOut(client, ref.namespace, ref.name, signal);
     return { outcome: service === undefined ? 'nothing' : 'restored', service };
   }
   const changed = await guardedPatch<Workload>(
@@ -78,12 +84,11 @@ export async function restore(
     { signal, known: workload },
   );
   if (changed?.changed === true) onProgress?.({ step: 'workload' });
-  if (changed !== undefined) {
-    if (options.waitForRollout === false) return { outcome: 'partly', service: service ?? recordServices(record)[0] };
-    await untilRolledOut(client, ref, changed.object, options);
-    await finish(client, ref, record, options);
-  }
+  if (changed !== undefined && options.waitForRollout === false)
+    return { outcome: 'partly', service: service ?? recordServices(record)[0] };
+  if (changed !== undefined) await untilRolledOut(client, ref, changed.object, options);
   await deleteObjects(client, ref.namespace, record, { signal });
+  if (changed !== undefined) await finish(client, ref, record, options);
   onProgress?.({ step: 'cleaned' });
   return { outcome: 'restored', service: service ?? recordServices(record)[0] };
 }
@@ -93,18 +98,60 @@ function readRecord(workload: Workload): InstallRecord | undefined {
   return 'record' in state ? state.record : undefined;
 }
 
-/**
- * The workload with its template back and everything else as it is: surge settings and annotation stay until the rollout is
- * complete. Where the count has grown since, so that the way out would go below it, the settings are changed (and recorded) now. Pure.
- */
-export function templateRestored(ref: WorkloadRef, workload: Workload): Workload {
-  const record = readRecord(workload);
-  if (record === undefined) return workload;
-  const list = new ChangeList(withoutAgent(workload, record));
-  if (readInstall(workload).state === 'installed') keepCountDuringRollout(ref.kind, list);
-  if (list.changes.length === 0) return list.object;
-  const renewed = { ...record, changes: [...record.changes, ...list.changes.map(storedChange)] };
-  return applyChanges(list.object, [{ path: ANNOTATION_PATH, now: recordText(renewed, workload) }]);
+/** The workload; where its template has our agent and the annotation has been taken away, with the annotation put back. */
+export async function readWithRecord(
+  client: KubeClient,
+  ref: WorkloadRef,
+  { signal, recordText }: Pick<RestoreOptions, 'signal' | 'recordText'> = {},
+): Promise<Workload | undefined> {
+  const workload = await readOrUndefined<Workload>(client, workloadPath(ref), signal);
+  if (workload === undefined || !isOrphaned(workload)) return workload;
+  const known = recordText !== undefined && isRecordOf(recordText, workload) ? recordText : undefined;
+  const text = known ?? (await lostRecordText(client, ref, workload, signal));
+  if (text === undefined) return workload;
+  const patched = await guardedPatch<Workload>(
+    client,
+    workloadPath(ref),
+    (current) => (isOrphaned(current) && isRecordOf(text, current) ? withAnnotation(current, text) : undefined),
+    { signal, known: workload },
+  );
+  return patched?.object;
+}
+
+function isOrphaned(workload: Workload): boolean {
+  const { containers } = workload.spec.template.spec;
+  return readInstall(workload).state === 'none' && containers.some(({ name }) => name === AGENT_CONTAINER);
+}
+
+function unreadable(ref: WorkloadRef, reason: string): InterceptorError {
+  return new InterceptorError(
+    'RESTORE_INCOMPLETE',
+    `the annotation of ${workloadText(ref)} cannot be read: ${reason}`,
+    {
+      hint: `it was written by another version of kube-intercept: restore with that one; or go back to the template of before: kubectl rollout undo ${workloadText(ref)} -n ${ref.namespace}`,
+    },
+  );
+}
+
+async function servicesBack(
+  client: KubeClient,
+  ref: WorkloadRef,
+  record: InstallRecord | undefined,
+  options: RestoreOptions,
+): Promise<ServiceBack[]> {
+  const back = await restoreServices(client, ref, record, options);
+  for (const { service, kept } of back) {
+    options.onProgress?.({ step: 'service', service: service.metadata.name });
+    tellKept(service, keptDiff(kept), options);
+  }
+  return back;
+}
+
+/** @param conflicts what to tell where the object as it was is not known */
+function tellKept(object: KubeObject, conflicts: string, { originals = [], onProgress }: RestoreOptions): void {
+  const original = originals.find(({ kind, metadata }) => kind === object.kind && metadata.uid === object.metadata.uid);
+  const diff = original === undefined ? conflicts : othersDiff(original, object);
+  if (diff !== '') onProgress?.({ step: 'kept', object: objectText(object), diff });
 }
 
 async function untilRolledOut(
@@ -137,86 +184,41 @@ async function untilRolledOut(
   }
 }
 
-/** Strategy and annotation, and the history of a Deployment or Rollout. Another install that has begun meanwhile is left alone. */
+/** Strategy and annotation, and what is left of ours. Another install that has begun meanwhile is left alone. */
 async function finish(
   client: KubeClient,
   ref: WorkloadRef,
   record: InstallRecord,
   options: RestoreOptions,
 ): Promise<void> {
-  const { signal } = options;
   let ours = false;
+  let conflicts = '';
   const finished = await guardedPatch<Workload>(
     client,
     workloadPath(ref),
     (current) => {
-      ours = readRecord(current)?.installId === record.installId;
-      return ours ? originalWorkload(current) : undefined;
+      const present = readRecord(current);
+      ours = present?.installId === record.installId;
+      if (present === undefined || !ours) return undefined;
+      conflicts = keptDiff(keptChanges(current, present.changes));
+      return originalWorkload(current);
     },
-    { signal },
+    { signal: options.signal },
   );
   if (finished === undefined || !ours) return;
-  if (ref.kind === 'Deployment' || ref.kind === 'Rollout') await cleanHistory(client, finished.object, signal);
-  await sweepOrphans(client, finished.object, options);
+  tellKept(finished.object, conflicts, options);
+  await clean(client, ref, finished.object, options);
 }
 
-/** Every Service that was retargeted for this workload, and the record's own. @returns the name of one that was put back */
-async function restoreServices(
+/** The history of a Deployment or Rollout, and objects of ours that nobody uses. */
+async function clean(
   client: KubeClient,
   ref: WorkloadRef,
-  record: InstallRecord | undefined,
-  { signal, onProgress, installId }: RestoreOptions,
-): Promise<string | undefined> {
-  const services = await client.list<Service>(corePath('services', ref.namespace), { signal });
-  let restored: string | undefined;
-  for (const service of services.items) {
-    const { name } = service.metadata;
-    const retarget = readRetarget(service);
-    const forUs = retarget?.workload.kind === ref.kind && retarget.workload.name === ref.name;
-    const wanted = installId === undefined || retarget?.installId === installId;
-    if (!(forUs && wanted) && !(record !== undefined && !isOthers(ref, retarget) && isRetargetedFor(service, record)))
-      continue;
-    const patched = await guardedPatch<Service>(
-      client,
-      corePath('services', ref.namespace, name),
-      (current) => restoredService(current, record),
-      { signal, known: service },
-    );
-    if (patched?.changed === true) {
-      restored = name;
-      onProgress?.({ step: 'service', service: name });
-    }
-  }
-  return restored;
-}
-
-/** A Service that another workload's install has retargeted. */
-function isOthers(ref: WorkloadRef, retarget: RetargetRecord | undefined): boolean {
-  return retarget !== undefined && (retarget.workload.kind !== ref.kind || retarget.workload.name !== ref.name);
-}
-
-/** Deletes ConfigMaps and Secrets of this workload whose install never came to its patch, or whose restore lost its laptop. */
-async function sweepOrphans(
-  client: KubeClient,
   workload: Workload,
-  { signal, installId }: RestoreOptions,
+  { signal, installId, over }: RestoreOptions,
+  alsoOver: readonly string[] = [],
 ): Promise<void> {
-  const { namespace = '', uid } = workload.metadata;
-  const present = readRecord(workload)?.installId;
-  try {
-    for (const resource of ['configmaps', 'secrets']) {
-      const path = resourcePath({ apiVersion: 'v1', resource, namespace });
-      const list = await client.list(path, { labelSelector: MANAGED_SELECTOR, signal });
-      for (const { metadata } of list.items) {
-        const install = metadata.labels?.[INSTALL_LABEL];
-        if (install === present || metadata.ownerReferences?.every((owner) => owner.uid !== uid) !== false) continue;
-        const ageMs = Date.now() - Date.parse(metadata.creationTimestamp ?? '');
-        if (install !== installId && !(ageMs > ORPHAN_AGE_MS)) continue;
-        await client.delete(corePath(resource, namespace, metadata.name), { signal });
-      }
-    }
-  } catch (failure) {
-    // no rights to list: they go with their owner, the workload
-    if (!(failure instanceof KubeStatusError)) throw failure;
-  }
+  if (ref.kind === 'Deployment' || ref.kind === 'Rollout') await cleanHistory(client, workload, signal);
+  const ended = [installId, over, ...alsoOver].filter((install) => install !== undefined);
+  await sweepOrphans(client, workload, { signal, over: ended });
 }

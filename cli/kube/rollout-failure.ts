@@ -1,8 +1,8 @@
 import { InterceptorError } from '../../src/errors.ts';
-import type { KubeClient } from './client.ts';
+import { isNotFound, type KubeClient } from './client.ts';
 import { corePath } from './guarded-patch.ts';
 import { AGENT_CONTAINER } from './names.ts';
-import { type Pod, type WorkloadRef, workloadText } from './objects.ts';
+import { type Pod, type Workload, type WorkloadRef, workloadPath, workloadText } from './objects.ts';
 import { type Problem, problemCode, problemText } from './reasons.ts';
 
 const LOG_LINES = 5;
@@ -56,4 +56,25 @@ async function lastLogLines(client: KubeClient, pod: Pod, problem: Problem, sign
     }
   }
   return [];
+}
+
+/** The workload. @throws InterceptorError TARGET_NOT_FOUND, CLUSTER_* */
+export async function readFirst(
+  client: KubeClient,
+  ref: WorkloadRef,
+  signal: AbortSignal | undefined,
+): Promise<Workload> {
+  try {
+    return await client.get<Workload>(workloadPath(ref), { signal });
+  } catch (failure) {
+    throw isNotFound(failure) ? goneError(ref) : failure;
+  }
+}
+
+/** A workload that was to be rolled out does not exist. */
+export function goneError(ref: WorkloadRef): InterceptorError {
+  return new InterceptorError(
+    'TARGET_NOT_FOUND',
+    `${workloadText(ref)} does not exist (any more) in namespace "${ref.namespace}"`,
+  );
 }

@@ -31,12 +31,19 @@ export interface RolloutState {
   generation: number;
   /** A restore: refusals that concern the template being left are no reason to stop. */
   readonly restoring: boolean;
+  /**
+   * Of a Deployment whose old pods are held: the new ones are to be ready, all of them. `given-up`: that was asked for and could not
+   * be had; what cannot be made now can be when old pods have left.
+   */
+  readonly hold?: 'held' | 'given-up' | undefined;
   workload: Workload | undefined;
   readonly pods: Map<string, Pod>;
   readonly replicaSets: Map<string, ReplicaSet>;
   /** The latest problem that events told, by the uid of what they are about. */
   readonly eventProblems: Map<string, Problem>;
-  /** Uids of pods that we have asked to end: the watch may not have told yet. */
+  /** Of a ReplicaSet: pods that were taken out of it, by uid. */
+  readonly takenOut: Map<string, Pod>;
+  /** Uids of pods that we have asked to leave: the watch may not have told yet. */
   readonly asked: ReadonlySet<string>;
 }
 
@@ -53,6 +60,8 @@ export interface RolloutView {
   readonly stuck: readonly Pod[];
   /** The pod to delete now, where the controller does not replace pods itself. */
   readonly replace: Pod | undefined;
+  /** Pods that were taken out and not told to end yet. */
+  readonly takenOut: readonly Pod[];
   /** Pods of the workload that were told to end and still exist: callers may reach them until the nodes' proxies know. */
   readonly leaving: readonly Pod[];
 }
@@ -71,6 +80,7 @@ export function judgeRollout(state: RolloutState): RolloutView {
     unschedulable: [],
     stuck: [],
     replace: undefined,
+    takenOut: [],
     leaving: [],
   };
   if (workload === undefined) return { ...nothing, waitingFor: undefined };
@@ -92,13 +102,15 @@ export function judgeRollout(state: RolloutState): RolloutView {
       ? []
       : [{ pod, problem: withEvent(problem, state.eventProblems.get(pod.metadata.uid ?? '')) }];
   });
-  const done = isRolledOut(kind, workload, { wanted, present, old });
+  const takenOut = [...state.takenOut.values()].filter(({ metadata }) => metadata.deletionTimestamp === undefined);
+  const isUp = state.hold === 'held' ? updatedReady >= wanted : isRolledOut(kind, workload, { wanted, present, old });
+  const done = isUp && takenOut.length === 0;
   const byHand = isReplacedByHand(kind, workload);
   const creation = creationProblem(state, workload, replicaSet);
+  const mayCome = state.hold === 'given-up' && present.length > 0;
+  const isCreationFailed = creation?.severity === 'failed' && !(mayCome && creation.reason === 'FailedCreate');
   const failed = problems.find(({ problem }) => problem.severity === 'failed');
-  const failure = done
-    ? undefined
-    : (failed ?? (creation?.severity === 'failed' ? { problem: creation, pod: undefined } : undefined));
+  const failure = done ? undefined : (failed ?? (isCreationFailed ? { problem: creation, pod: undefined } : undefined));
   const [first] = [...problems].sort((a, b) => weight(b.problem) - weight(a.problem));
   return {
     updatedReady,
@@ -108,8 +120,11 @@ export function judgeRollout(state: RolloutState): RolloutView {
     unschedulable: problems.filter(({ problem }) => problem.reason === 'Unschedulable').map(({ pod }) => pod),
     stuck: kind === 'StatefulSet' && !byHand ? old.filter((pod) => !isPodReady(pod)) : [],
     replace: byHand && !done ? podToReplace(kind, { wanted, present, old, leaving }) : undefined,
+    takenOut,
     leaving,
-    waitingFor: done ? undefined : waitingText(workload, creation, first, byHand ? leaving : old, updatedReady, wanted),
+    waitingFor: done
+      ? undefined
+      : waitingText(workload, creation, first, byHand ? [...leaving, ...takenOut] : old, updatedReady, wanted),
   };
 }
 

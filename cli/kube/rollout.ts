@@ -7,14 +7,18 @@ import {
   type Pod,
   type Workload,
   type WorkloadRef,
-  workloadPath,
+  wantedPods,
   workloadsPath,
   workloadText,
 } from './objects.ts';
 import { controllerOf } from './owners.ts';
 import { type EventView, eventProblem } from './reasons.ts';
-import { failureError } from './rollout-failure.ts';
+import { failureError, goneError, readFirst } from './rollout-failure.ts';
+import { HOLD_ROOM_MS, holdRefusal } from './rollout-hold.ts';
 import { judgeRollout, type ReplicaSet, type RolloutState, type RolloutView } from './rollout-judge.ts';
+import { OldPods } from './rollout-old-pods.ts';
+import { Unschedulable } from './rollout-unschedulable.ts';
+import { takenOutSelector } from './taken-out.ts';
 import { watch } from './watch.ts';
 
 export interface RolloutProgress {
@@ -33,13 +37,13 @@ export interface RolloutOptions {
   readonly generation?: number | undefined;
   /** Of a restore: pods that hold a StatefulSet's rollout up are deleted, and refusals of the template being left do not count. */
   readonly restoring?: boolean | undefined;
+  /** Of a Deployment: see RolloutState. Held, it is rejected with HoldRefused where there is no room for all pods at once. */
+  readonly hold?: 'held' | 'given-up' | undefined;
   /** On every change, and at once. */
   onProgress?: ((progress: RolloutProgress) => void) | undefined;
 }
 
 export const DEFAULT_ROLLOUT_DEADLINE_MS = 10 * 60_000;
-/** Room may come by itself (another pod leaves, a node is added); after this it is called a failure. */
-export const UNSCHEDULABLE_FAILS_AFTER_MS = 60_000;
 /** A restore waits at most this long for pods that were told to end: a node's proxy may send callers to them for a second and more. */
 export const LEAVING_MS = 2_000;
 const TICK_MS = 1_000;
@@ -48,8 +52,8 @@ type KubeEvent = KubeObject & EventView;
 
 /**
  * Waits until every wanted pod runs the workload's present template, is ready, and no pod of an older one is left to serve.
- * Where the workload's controller leaves its old pods alone (OnDelete, a ReplicaSet), they are deleted here, one at a time; who
- * waits for the same rollout again goes on with what is left.
+ * Where the workload's controller leaves its old pods alone they are deleted here, one at a time (OnDelete), or taken out and
+ * deleted once callers have heard (a ReplicaSet); who waits for the same rollout again goes on with what is left.
  * @returns the workload as last seen
  * @throws InterceptorError AGENT_IMAGE_UNAVAILABLE, ROLLOUT_FAILED with the cluster's reason, as soon as it is definite;
  *   TARGET_NOT_FOUND when the workload is deleted meanwhile; CLUSTER_*; the signal's reason
@@ -69,9 +73,7 @@ class RolloutWait {
   readonly #ref: WorkloadRef;
   readonly #options: RolloutOptions;
   readonly #state: RolloutState;
-  readonly #firstUnschedulableMs = new Map<string, number>();
-  /** Uids of pods that we have asked to end. */
-  readonly #asked = new Set<string>();
+  readonly #unschedulable: Unschedulable;
   /** When the rollout was first seen to be complete. */
   #doneMs: number | undefined;
   #leavingTimer: NodeJS.Timeout | undefined;
@@ -80,9 +82,10 @@ class RolloutWait {
   /** The most pods of the present template that were ready at once. */
   #mostReady = 0;
   readonly #tasks = new TaskGroup();
+  readonly #oldPods: OldPods;
   readonly #ended = new AbortController();
   /** Set by the watches; the rollout is judged only on complete lists. */
-  #synced = { workload: false, pods: false, replicaSets: false };
+  #synced = { workload: false, pods: false, replicaSets: false, takenOut: false };
   #lastProgress = '';
   #settle: { resolve: (workload: Workload) => void; reject: (failure: unknown) => void } | undefined;
 
@@ -90,15 +93,27 @@ class RolloutWait {
     this.#client = client;
     this.#ref = ref;
     this.#options = options;
+    this.#unschedulable = new Unschedulable(
+      ref,
+      options.hold === 'held' && wantedPods(ref.kind, workload) > 1 ? HOLD_ROOM_MS : undefined,
+    );
+    this.#oldPods = new OldPods({
+      client,
+      tasks: this.#tasks,
+      isStopped: () => options.signal?.aborted === true,
+      onFailure: (failure) => this.#settle?.reject(failure),
+    });
     this.#state = {
       kind: ref.kind,
       generation: options.generation ?? workload.metadata.generation ?? 0,
       restoring: options.restoring === true,
+      hold: options.hold,
       workload,
       pods: new Map(),
       replicaSets: new Map(),
       eventProblems: new Map(),
-      asked: this.#asked,
+      takenOut: new Map(),
+      asked: this.#oldPods.asked,
     };
   }
 
@@ -131,6 +146,16 @@ class RolloutWait {
         if (type === 'SYNC') this.#synced.pods = true;
         else keep(this.#state.pods, type, object);
       });
+      this.#synced.takenOut = kind !== 'ReplicaSet' || workload === undefined;
+      if (kind === 'ReplicaSet' && workload !== undefined)
+        this.#follow<Pod>(
+          corePath('pods', namespace),
+          { labelSelector: takenOutSelector(workload) },
+          (type, object) => {
+            if (type === 'SYNC') this.#synced.takenOut = true;
+            else keep(this.#state.takenOut, type, object);
+          },
+        );
       if (hasSets)
         this.#follow<ReplicaSet>(workloadsPath('ReplicaSet', namespace), { labelSelector }, (type, object) => {
           if (type === 'SYNC') this.#synced.replicaSets = true;
@@ -192,8 +217,8 @@ class RolloutWait {
   }
 
   #judge(): void {
-    const { workload, pods, replicaSets } = this.#synced;
-    if (!workload || !pods || !replicaSets || this.#ended.signal.aborted) return;
+    const { workload, pods, replicaSets, takenOut } = this.#synced;
+    if (!workload || !pods || !replicaSets || !takenOut || this.#ended.signal.aborted) return;
     const view = judgeRollout(this.#state);
     const [leaving] = view.done ? this.#leaving(view) : [];
     this.#report(
@@ -204,14 +229,22 @@ class RolloutWait {
       this.#settle?.resolve(this.#state.workload);
       return;
     }
-    if (view.failure !== undefined) {
+    const noRoom = this.#unschedulable.judge(view);
+    const refusal = this.#options.hold === 'held' ? holdRefusal(view, noRoom) : undefined;
+    if (refusal === undefined && view.failure !== undefined) {
       this.#fail(view.failure);
       return;
     }
-    this.#judgeUnschedulable(view);
+    if (refusal !== undefined || noRoom !== undefined) {
+      this.#settle?.reject(refusal ?? noRoom);
+      return;
+    }
     // kubernetes/kubernetes#67250: a StatefulSet does not replace a pod that never became ready, whatever its template says.
-    if (this.#state.restoring) for (const pod of view.stuck) this.#endPod(pod, false);
-    if (view.replace !== undefined) this.#endPod(view.replace, true);
+    if (this.#state.restoring) for (const pod of view.stuck) this.#oldPods.end(pod, false);
+    this.#oldPods.endTakenOut(view.takenOut);
+    const { workload: replicaSet } = this.#state;
+    if (view.replace === undefined || replicaSet === undefined) return;
+    if (this.#oldPods.replace(this.#ref.kind, view.replace, replicaSet)) this.#judge();
   }
 
   /** Of a restore: the pods to wait for although the rollout is complete, so that its end means that callers reach new pods only. */
@@ -249,43 +282,6 @@ class RolloutWait {
     );
   }
 
-  #judgeUnschedulable(view: RolloutView): void {
-    const now = performance.now();
-    const present = new Set(view.unschedulable.map(({ metadata }) => metadata.uid ?? ''));
-    for (const uid of this.#firstUnschedulableMs.keys()) if (!present.has(uid)) this.#firstUnschedulableMs.delete(uid);
-    for (const pod of view.unschedulable) {
-      const uid = pod.metadata.uid ?? '';
-      const since = this.#firstUnschedulableMs.get(uid) ?? now;
-      this.#firstUnschedulableMs.set(uid, since);
-      if (now - since < UNSCHEDULABLE_FAILS_AFTER_MS) continue;
-      this.#settle?.reject(
-        new InterceptorError('ROLLOUT_FAILED', `${workloadText(this.#ref)}: ${view.waitingFor ?? 'no node has room'}`, {
-          hint: 'no node has room for one more pod with the agent: make room, or lower the replicas',
-        }),
-      );
-      return;
-    }
-  }
-
-  /** @param must nobody else does it: that it is refused ends the wait */
-  #endPod(pod: Pod, must: boolean): void {
-    const { name, namespace = '', uid } = pod.metadata;
-    if (uid === undefined || this.#asked.has(uid) || this.#options.signal?.aborted === true) return;
-    this.#asked.add(uid);
-    const remove = async (): Promise<void> => {
-      try {
-        // Without a signal: what has been sent is waited for, or the next rollout might end a pod beside this one.
-        await this.#client.delete(corePath('pods', namespace, name), { preconditions: { uid } });
-      } catch (failure) {
-        // 409: another pod of that name by now, which is what was wanted
-        if (failure instanceof KubeStatusError && (!must || failure.status === 409)) return;
-        this.#settle?.reject(failure);
-      }
-    };
-    this.#tasks.add(remove());
-    this.#judge();
-  }
-
   #tooLong(): InterceptorError {
     const { waitingFor } = judgeRollout(this.#state);
     const tookMs = performance.now() - this.#startedMs;
@@ -301,19 +297,4 @@ function keep<T extends KubeObject>(map: Map<string, T>, type: 'ADDED' | 'MODIFI
   const uid = object.metadata.uid ?? object.metadata.name;
   if (type === 'DELETED') map.delete(uid);
   else map.set(uid, object);
-}
-
-async function readFirst(client: KubeClient, ref: WorkloadRef, signal: AbortSignal | undefined): Promise<Workload> {
-  try {
-    return await client.get<Workload>(workloadPath(ref), { signal });
-  } catch (failure) {
-    throw failure instanceof KubeStatusError && failure.status === 404 ? goneError(ref) : failure;
-  }
-}
-
-function goneError(ref: WorkloadRef): InterceptorError {
-  return new InterceptorError(
-    'TARGET_NOT_FOUND',
-    `${workloadText(ref)} does not exist (any more) in namespace "${ref.namespace}"`,
-  );
 }

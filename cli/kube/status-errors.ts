@@ -4,6 +4,9 @@ import type { Method } from './client-types.ts';
 import type { Credentials, KubeAccess } from './kubeconfig-types.ts';
 import { parseStatus, type Status } from './status-parse.ts';
 
+/** Comes with the program. */
+const ROLE_FILE = 'deploy/rbac.yaml';
+
 /** An answer of the API server that refuses: `status` is HTTP's, `reason` and `serverMessage` the Status object's. */
 export class KubeStatusError extends InterceptorError {
   readonly status: number;
@@ -112,7 +115,7 @@ function forbidden(answer: Status, lack: RegExpExecArray, { access, path }: Refu
     'CLUSTER_FORBIDDEN',
     `user "${user}" may not ${verb} ${named} ${where}${anonymous}`,
     answer,
-    `missing rule in a ${namespace === undefined ? 'ClusterRole' : 'Role'}: apiGroups ["${group}"], resources ["${resource}"], verbs ["${verb}"]`,
+    `missing rule in a ${namespace === undefined ? 'ClusterRole' : 'Role'}: apiGroups ["${group}"], resources ["${resource}"], verbs ["${verb}"]${namespace === undefined ? '' : `; ${ROLE_FILE} has all that are needed`}`,
   );
 }
 

@@ -1,9 +1,9 @@
-import { errorText, InterceptorError } from '../../src/errors.ts';
+import { InterceptorError } from '../../src/errors.ts';
 import type { TlsLack } from '../../src/http/routing.ts';
 import type { Log } from '../../src/log.ts';
 import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
-import type { AppPort, Holder, Intercept, RouteTo, SessionIdentity } from '../../src/protocol/control.ts';
+import type { AppPort, ControlEvent, Holder, Intercept, RouteTo, SessionIdentity } from '../../src/protocol/control.ts';
 import { parseTunnelKey } from '../../src/protocol/handshake.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import type { KubeObject } from '../kube/client.ts';
@@ -11,14 +11,15 @@ import type { AgentCredentials } from '../kube/credentials.ts';
 import type { KubeAccess } from '../kube/kubeconfig-types.ts';
 import { stickyTunnel } from '../network/egress/sticky-tunnel.ts';
 import type { Report } from '../ui/events.ts';
-import { agentConfig, isReady, isServing, runningAgent } from './agent-pods.ts';
+import { agentConfig, isReady, runningAgent } from './agent-pods.ts';
 import { type AgentTunnel, connectAgentTunnel } from './agent-tunnel.ts';
-import { backoffMs, pause } from './backoff.ts';
 import { CarrierChoice, type TunnelOption } from './carriers.ts';
 import { RequestRefused } from './control-client.ts';
+import { FollowedPod } from './followed-pod.ts';
 import { whoIs } from './identity.ts';
 import { inUse } from './in-use.ts';
 import { recentUses, usedElsewhere } from './last-uses.ts';
+import type { PodStatus } from './status.ts';
 
 export interface AgentsOptions {
   readonly access: KubeAccess;
@@ -26,6 +27,8 @@ export interface AgentsOptions {
   readonly workload: string;
   readonly identity: SessionIdentity;
   readonly tunnel: TunnelOption;
+  /** How long what is open waits for a lost tunnel. */
+  readonly resumeMs: number;
   /** What is claimed of each port, whoever answers it now; none: the session only stands inside. */
   readonly intercepts: readonly Omit<Intercept, 'to'>[];
   /** Who answers until setRoute() says so: callers wait where there is no app. */
@@ -56,22 +59,6 @@ export interface AgentsOptions {
   readonly log: Log;
 }
 
-interface Following {
-  readonly name: string;
-  object: KubeObject;
-  /** Set while the tunnel is up and the ports are claimed on it. */
-  tunnel: AgentTunnel | undefined;
-  /** The tunnel from when it is up, or that the last attempt failed; undefined: none is over yet. */
-  reached: AgentTunnel | 'not' | undefined;
-  lastError: string | undefined;
-  readonly abort: AbortController;
-  /** The running agent container: another id is another agent, to be dialled at once. */
-  agentId: string | undefined;
-  attempt: number;
-  /** Ends the wait before the next attempt. */
-  retry: (() => void) | undefined;
-}
-
 /**
  * Of two sessions that start at the same moment each may get some of the pods. Then the one with the greater id gives up
  * at once, and the other waits this long for it.
@@ -84,7 +71,7 @@ const SPLIT_CLAIM_MS = 10_000;
  */
 export class Agents {
   readonly #options: AgentsOptions;
-  readonly #pods = new Map<string, Following>();
+  readonly #pods = new Map<string, FollowedPod>();
   readonly #tasks = new TaskGroup();
   readonly #carriers: CarrierChoice;
   /** Who answers each claimed port, in the order of the intercepts. */
@@ -106,9 +93,19 @@ export class Agents {
     this.#routes = options.intercepts.map(() => options.routeAtFirst);
   }
 
-  /** Tunnels that are up and claimed. */
+  /** Tunnels that are claimed, those among them that wait for another carrier: what is asked of them is asked later. */
   get tunnels(): AgentTunnel[] {
     return [...this.#pods.values()].flatMap(({ tunnel }) => (tunnel === undefined ? [] : [tunnel]));
+  }
+
+  /** Tunnels that lead to their agents now. */
+  get attached(): AgentTunnel[] {
+    return this.tunnels.filter((tunnel) => tunnel.isAttached);
+  }
+
+  /** Every pod to which there is a way, or was. */
+  get statuses(): PodStatus[] {
+    return [...this.#pods.values()].flatMap((pod) => podStatus(pod) ?? []);
   }
 
   /**
@@ -121,10 +118,9 @@ export class Agents {
 
   /** What stands in the way of covering every ready pod, for people; undefined when all are covered. */
   get uncovered(): string | undefined {
-    for (const pod of this.#pods.values()) {
-      if (pod.tunnel === undefined && isReady(pod.object)) {
-        return `the tunnel to pod/${pod.name}${pod.lastError === undefined ? '' : ` (${pod.lastError})`}`;
-      }
+    for (const { name, object, tunnel, lost } of this.#pods.values()) {
+      if (tunnel?.isAttached !== true && isReady(object))
+        return `the tunnel to pod/${name}${lost === undefined ? '' : ` (${lost.reason})`}`;
     }
     return this.tunnels.length === 0 ? 'a pod with the agent' : undefined;
   }
@@ -150,34 +146,27 @@ export class Agents {
     const name = object.metadata.name;
     const known = this.#pods.get(name);
     if (type === 'DELETED' || this.#closed) {
-      if (known !== undefined) letGo(known, 'pod deleted');
+      known?.letGo('pod deleted');
       this.#pods.delete(name);
     } else if (known !== undefined) {
-      known.object = object;
-      const agentId = runningAgent(object);
-      if (agentId !== undefined && agentId !== known.agentId) {
-        known.agentId = agentId;
-        known.attempt = 0;
-        known.retry?.();
-      }
+      known.see(object);
     } else if (
       this.#options.belongs(object) &&
       runningAgent(object) !== undefined &&
       object.metadata.deletionTimestamp === undefined
     ) {
-      const following: Following = {
-        name,
-        object,
-        tunnel: undefined,
-        reached: undefined,
-        lastError: undefined,
-        abort: new AbortController(),
-        agentId: runningAgent(object),
-        attempt: 0,
-        retry: undefined,
-      };
-      this.#pods.set(name, following);
-      this.#tasks.add(this.#follow(following));
+      const { report, log } = this.#options;
+      const pod = new FollowedPod(object, {
+        connect: (now, signal, onReached) => this.#connect(now, signal, onReached),
+        redial: (tunnel, signal) => this.#carriers.dial((carrier) => tunnel.redial(carrier, signal)),
+        onClaimed: (tunnel) => this.#claimed(tunnel),
+        onFinal: (error) => this.#giveUp(error),
+        onChanged: () => this.#changed(),
+        report,
+        log,
+      });
+      this.#pods.set(name, pod);
+      this.#tasks.add(pod.follow());
     }
     this.#changed();
   }
@@ -196,13 +185,18 @@ export class Agents {
     return tunnel;
   }
 
-  /** Switches a port on all agents, and on those that come later; resolves when those reachable now follow. */
+  /**
+   * Switches a port on all agents, and on those that come later; resolves when those reachable now follow. One whose tunnel
+   * waits for another carrier hears of it then, in the order of all that it was told.
+   */
   async setRoute({ appPort, protocol }: AppPort, to: RouteTo): Promise<void> {
     for (const [index, claimed] of this.#options.intercepts.entries())
       if (claimed.appPort === appPort && claimed.protocol === protocol) this.#routes[index] = to;
     const told = this.tunnels.map(async (tunnel) => {
       try {
-        await tunnel.control.request('route', { appPort, protocol, to });
+        const followed = tunnel.control.request('route', { appPort, protocol, to });
+        followed.catch(() => {}); // it is looked at below, or the tunnel is over
+        await Promise.race([followed, tunnel.untilDetached()]);
       } catch {
         await tunnel.close(); // what it knows is uncertain: dialled again, it claims with the route of then
       }
@@ -211,49 +205,18 @@ export class Agents {
   }
 
   async release(): Promise<void> {
-    await Promise.allSettled(this.tunnels.map((tunnel) => tunnel.control.request('release', {}, { timeoutMs: 1_000 })));
+    await Promise.allSettled(
+      this.attached.map((tunnel) => tunnel.control.request('release', {}, { timeoutMs: 1_000 })),
+    );
   }
 
   /** Closes all tunnels; the agents hand what comes to the app. */
   async close(): Promise<void> {
     this.#closed = true;
     const tunnels = this.tunnels;
-    for (const pod of this.#pods.values()) letGo(pod, 'session ended');
+    for (const pod of this.#pods.values()) pod.letGo('session ended');
     await Promise.all(tunnels.map((tunnel) => tunnel.close()));
     await this.#tasks.close();
-  }
-
-  async #follow(pod: Following): Promise<void> {
-    const { signal } = pod.abort;
-    while (!signal.aborted) {
-      try {
-        const tunnel = await this.#connect(pod, signal);
-        pod.attempt = 0;
-        const close = (): void => void tunnel.close();
-        signal.addEventListener('abort', close, { once: true });
-        if (signal.aborted) close(); // let go while the last answer was under way
-        const lost = await tunnel.mux.closed;
-        signal.removeEventListener('abort', close);
-        pod.tunnel = undefined;
-        pod.reached = 'not';
-        if (signal.aborted || this.#closed) break;
-        pod.lastError = lost === undefined ? 'closed by the agent' : errorText(lost);
-        if (isServing(pod.object))
-          this.#options.report({ event: 'disconnected', pod: pod.name, reason: pod.lastError });
-      } catch (error) {
-        if (signal.aborted) break;
-        pod.lastError = errorText(error);
-        pod.reached = 'not';
-        this.#options.log.debug('tunnel failed', { pod: pod.name, reason: pod.lastError });
-        if (error instanceof InterceptorError && isFinal(error)) this.#giveUp(error);
-      }
-      this.#changed();
-      const waiting = new AbortController();
-      pod.retry = () => waiting.abort();
-      await pause(backoffMs(pod.attempt++), waiting.signal);
-      pod.retry = undefined;
-    }
-    this.#changed();
   }
 
   /** Dialling again does not help: a session that starts ends; one that has been taken over, too. */
@@ -264,47 +227,47 @@ export class Agents {
     } else if (error.code === 'TARGET_IN_USE' && this.tunnels.length === 0) this.#options.onTakenOver(error);
   }
 
-  async #connect(pod: Following, signal: AbortSignal): Promise<AgentTunnel> {
-    const { access, namespace, identity, credentials, log } = this.#options;
-    const config = agentConfig(pod.object);
-    if (config === undefined)
-      throw new InterceptorError('INTERNAL', `pod/${pod.name} has an agent without configuration`);
-    const tunnel = await this.#carriers.connect((carrier) =>
-      connectAgentTunnel({
-        access,
-        address: { namespace, pod: pod.name, tunnelPort: config.tunnelPort, certificate: credentials.tlsCert },
-        key: parseTunnelKey(credentials.key),
-        identity,
-        carrier,
-        onOpen: this.#options.onStream,
-        onEvent: (event) => {
-          if (event.event === 'evicted') this.#options.onEvicted(event.by, event.takeOver === true);
-          if (event.event === 'not-http') this.#options.onNotHttp(event.appPort, event.speaks);
-          if (event.event === 'tls-lacks') this.#options.onTlsLacks(event.appPort, event.lacks);
-          if (event.event === 'files-changed') this.#options.onFilesChanged(pod.name);
-        },
-        log,
-        signal,
-      }),
-    );
-    pod.reached = tunnel;
-    this.#changed();
+  async #connect(pod: KubeObject, signal: AbortSignal, onReached: (tunnel: AgentTunnel) => void): Promise<AgentTunnel> {
+    const { access, namespace, identity, credentials, resumeMs, log } = this.#options;
+    const { name } = pod.metadata;
+    const config = agentConfig(pod);
+    if (config === undefined) throw new InterceptorError('INTERNAL', `pod/${name} has an agent without configuration`);
+    const options = {
+      access,
+      address: { namespace, pod: name, tunnelPort: config.tunnelPort, certificate: credentials.tlsCert },
+      key: parseTunnelKey(credentials.key),
+      identity,
+      resumeMs,
+      onOpen: this.#options.onStream,
+      onEvent: (event: ControlEvent) => this.#heard(name, event),
+      log,
+    };
+    const tunnel = await this.#carriers.dial((carrier) => connectAgentTunnel(options, carrier, signal));
+    onReached(tunnel);
     try {
       await this.#claim(tunnel, signal);
     } catch (error) {
       await tunnel.close();
       throw error;
     }
-    pod.tunnel = tunnel;
-    pod.lastError = undefined;
+    return tunnel;
+  }
+
+  #heard(pod: string, event: ControlEvent): void {
+    if (event.event === 'evicted') this.#options.onEvicted(event.by, event.takeOver === true);
+    if (event.event === 'not-http') this.#options.onNotHttp(event.appPort, event.speaks);
+    if (event.event === 'tls-lacks') this.#options.onTlsLacks(event.appPort, event.lacks);
+    if (event.event === 'files-changed') this.#options.onFilesChanged(pod);
+  }
+
+  #claimed(tunnel: AgentTunnel): void {
     // A route that changed while the claim was under way has not reached this agent.
     for (const { appPort, protocol, to } of this.#claims)
       void tunnel.control.request('route', { appPort, protocol, to }).catch(() => {}); // tunnel lost: dialled again
-    const connected = this.tunnels.length;
+    const connected = this.attached.length;
     const wanted = Math.max(this.#wanted, connected);
-    this.#options.report({ event: 'connected', pod: pod.name, connected, wanted, carrier: tunnel.carrier });
+    this.#options.report({ event: 'connected', pod: tunnel.pod, connected, wanted, carrier: tunnel.carrier });
     this.#changed();
-    return tunnel;
   }
 
   /** The intercepts as they are now. */
@@ -334,7 +297,7 @@ export class Agents {
 
   /** An agent knows of its own pod's use only: nobody may lose a session here that is used on another pod. */
   async #recentUses(signal: AbortSignal): Promise<Map<string, number>> {
-    const pods = (): Following[] => [...this.#pods.values()];
+    const pods = (): FollowedPod[] => [...this.#pods.values()];
     await this.#until(() => pods().every(({ object, reached }) => reached !== undefined || !isReady(object)), signal);
     return await recentUses(
       pods().flatMap(({ reached }) => (reached === undefined || reached === 'not' ? [] : [reached])),
@@ -371,13 +334,14 @@ export class Agents {
   }
 }
 
-function letGo(pod: Following, reason: string): void {
-  pod.abort.abort(new Error(reason));
-  pod.retry?.();
-}
-
-/** Errors that dialling again does not cure. */
-function isFinal(error: InterceptorError): boolean {
-  const final: readonly string[] = ['TARGET_IN_USE', 'TUNNEL_VERSION', 'TUNNEL_UNAUTHENTICATED', 'CLUSTER_FORBIDDEN'];
-  return final.includes(error.code);
+function podStatus({ name, tunnel, lost, reached }: FollowedPod): PodStatus | undefined {
+  const forMs = lost === undefined ? 0 : Math.round(performance.now() - lost.sinceMs);
+  if (tunnel === undefined)
+    return lost === undefined || reached === undefined
+      ? undefined
+      : { pod: name, state: 'disconnected', forMs, reason: lost.reason };
+  const { carrier, mux } = tunnel;
+  if (lost !== undefined) return { pod: name, carrier, state: 'reconnecting', forMs, reason: lost.reason };
+  const { roundTripMs } = mux;
+  return { pod: name, carrier, state: 'connected', ...(roundTripMs === undefined ? {} : { roundTripMs }) };
 }

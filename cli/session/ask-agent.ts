@@ -7,7 +7,7 @@ import { type KubeClient, resourcePath } from '../kube/client.ts';
 import { isPodReady, labelSelectorText, type Pod, type Workload } from '../kube/objects.ts';
 import type { InstallRecord } from '../kube/record.ts';
 import { podUsesInstall } from './agent-pods.ts';
-import { connectAgentTunnel } from './agent-tunnel.ts';
+import { type AgentTunnelOptions, connectAgentTunnel } from './agent-tunnel.ts';
 import { CarrierChoice } from './carriers.ts';
 
 const ASK_DEADLINE_MS = 5_000;
@@ -57,24 +57,22 @@ export async function askPods<M extends ControlMethod>(
     const credentials = await readCredentials(client, namespace, record, { signal });
     const answers = await Promise.allSettled(
       pods.map(async (pod) => {
-        const tunnel = await carriers.connect((carrier) =>
-          connectAgentTunnel({
-            access: client.access,
-            address: {
-              namespace,
-              pod: pod.metadata.name,
-              tunnelPort: record.tunnelPort,
-              certificate: credentials.tlsCert,
-            },
-            key: parseTunnelKey(credentials.key),
-            identity,
-            carrier,
-            onOpen: (stream) => stream.refuse('refused'),
-            onEvent: () => {},
-            log,
-            signal,
-          }),
-        );
+        const options: AgentTunnelOptions = {
+          access: client.access,
+          address: {
+            namespace,
+            pod: pod.metadata.name,
+            tunnelPort: record.tunnelPort,
+            certificate: credentials.tlsCert,
+          },
+          key: parseTunnelKey(credentials.key),
+          identity,
+          resumeMs: 0,
+          onOpen: (stream) => stream.refuse('refused'),
+          onEvent: () => {},
+          log,
+        };
+        const tunnel = await carriers.dial((carrier) => connectAgentTunnel(options, carrier, signal));
         try {
           return await tunnel.control.request(question.method, question.params, { timeoutMs: ASK_DEADLINE_MS });
         } finally {

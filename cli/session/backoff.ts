@@ -7,6 +7,14 @@ export function backoffMs(attempt: number, random: () => number = Math.random): 
   return full / 2 + random() * (full / 2);
 }
 
+/** While the streams of a lost tunnel wait: whoever has a network again is back within a second. */
+export const REDIAL_MAX_DELAY_MS = 1_000;
+
+/** The same for a tunnel that is to be brought back: at once, then as backoffMs(), but never long. */
+export function redialMs(attempt: number, random: () => number = Math.random): number {
+  return attempt === 0 ? 0 : Math.min(REDIAL_MAX_DELAY_MS, backoffMs(attempt - 1, random));
+}
+
 /** Waits; an abort ends the wait early and without an error. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;

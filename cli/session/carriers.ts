@@ -8,7 +8,6 @@ import { isForbidden, KubeStatusError } from '../kube/client.ts';
 import { openWebSocket, podProxyPath } from '../kube/client-websocket.ts';
 import type { KubeAccess } from '../kube/kubeconfig-types.ts';
 import { openPortForward } from '../kube/port-forward.ts';
-import type { AgentTunnel } from './agent-tunnel.ts';
 
 /** How a tunnel reaches its agent through the API server. */
 export type Carrier = 'proxy' | 'port-forward';
@@ -80,22 +79,37 @@ export class CarrierChoice {
     this.#option = option;
   }
 
-  async connect(dial: (carrier: Carrier) => Promise<AgentTunnel>): Promise<AgentTunnel> {
+  /** Dials by the kind that worked before, or by those there are until one works. @throws what `dial` throws */
+  async dial<T>(dial: (carrier: Carrier) => Promise<T>): Promise<T> {
     if (this.#option !== 'auto') return await dial(this.#option);
-    if (this.#worked !== undefined) return await dial(this.#worked);
-    let tunnel: AgentTunnel;
+    if (this.#worked !== undefined) return await this.#again(this.#worked, dial);
     try {
-      tunnel = await dial('proxy');
+      const made = await dial('proxy');
+      this.#worked ??= 'proxy';
+      return made;
     } catch (refusal) {
       if (!isCarrierRefusal(refusal)) throw refusal;
       this.#refusals += 1;
       if (mayPass(refusal) && this.#refusals < PATIENCE) throw refusal;
-      tunnel = await dial('port-forward').catch((error: unknown) => {
+      const made = await dial('port-forward').catch((error: unknown) => {
         throw neither(refusal, error);
       });
+      this.#worked ??= 'port-forward';
+      return made;
     }
-    this.#worked ??= tunnel.carrier;
-    return tunnel;
+  }
+
+  /** What worked may be refused from now on: rights change, and so do proxies in front of an API server. */
+  async #again<T>(worked: Carrier, dial: (carrier: Carrier) => Promise<T>): Promise<T> {
+    try {
+      const made = await dial(worked);
+      this.#refusals = 0;
+      return made;
+    } catch (error) {
+      if (isCarrierRefusal(error)) this.#refusals += 1;
+      if (this.#refusals >= PATIENCE && this.#worked === worked) this.#worked = undefined;
+      throw error;
+    }
   }
 }
 

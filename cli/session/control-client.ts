@@ -33,17 +33,24 @@ interface Pending {
 export class ControlClient {
   readonly #send: (message: ControlMessage) => void;
   readonly #onEvent: (event: ControlEvent) => void;
+  readonly #isAway: () => boolean;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
   #closed: Error | undefined;
 
-  constructor(send: (message: ControlMessage) => void, onEvent: (event: ControlEvent) => void) {
+  /** @param isAway the tunnel waits for another carrier: what is asked is on its way, and not lost */
+  constructor(
+    send: (message: ControlMessage) => void,
+    onEvent: (event: ControlEvent) => void,
+    isAway: () => boolean = () => false,
+  ) {
     this.#send = send;
     this.#onEvent = onEvent;
+    this.#isAway = isAway;
   }
 
   /**
-   * Sends one request. The agent proved possession of the Secret before this, so its results are taken by their type.
+   * Sends one request. Without a `timeoutMs` it waits for as long as the tunnel may come back, and then some. The agent proved possession of the Secret before this, so its results are taken by their type.
    * @throws RequestRefused what the agent answered; InterceptorError TUNNEL_LOST when the tunnel ends or stays silent
    */
   async request<M extends ControlMethod>(
@@ -59,11 +66,15 @@ export class ControlClient {
     const result = new Promise<unknown>((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
     });
-    const timer = setTimeout(() => {
-      this.#pending
-        .get(id)
-        ?.reject(new InterceptorError('TUNNEL_LOST', `the agent did not answer ${method} in ${timeoutMs} ms`));
-    }, timeoutMs);
+    const late = (): void => {
+      if (options.timeoutMs === undefined && this.#isAway()) {
+        timer = setTimeout(late, timeoutMs);
+        return;
+      }
+      const error = new InterceptorError('TUNNEL_LOST', `the agent did not answer ${method} in ${timeoutMs} ms`);
+      this.#pending.get(id)?.reject(error);
+    };
+    let timer = setTimeout(late, timeoutMs);
     try {
       this.#send({ type: 'request', id, method, params });
       return (await result) as ControlMethods[M]['result'];

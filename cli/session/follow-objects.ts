@@ -1,23 +1,23 @@
 import { errorText } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
-import { readInstall } from '../kube/annotation.ts';
-import { type KubeClient, resourcePath } from '../kube/client.ts';
+import { isForbidden, type KubeClient, resourcePath } from '../kube/client.ts';
 import {
   labelSelectorText,
   type Pod,
+  type Service,
   type Workload,
   type WorkloadRef,
   wantedPods,
   workloadsPath,
   workloadText,
 } from '../kube/objects.ts';
-import type { InstallRecord } from '../kube/record.ts';
 import { type WatchState, watch } from '../kube/watch.ts';
 
 export interface Followed {
   readonly ref: WorkloadRef;
   readonly workload: Workload;
-  readonly record: InstallRecord;
+  /** The Services whose callers are meant, by name. */
+  readonly services: readonly string[];
   readonly signal: AbortSignal;
   readonly log: Log;
 }
@@ -25,13 +25,20 @@ export interface Followed {
 export interface FollowHandlers {
   readonly onPod: (type: 'ADDED' | 'MODIFIED' | 'DELETED', pod: Pod) => void;
   readonly onWanted: (replicas: number) => void;
-  /** The install is over: the workload is gone, or somebody has taken the agent out. */
-  readonly onGone: (reason: string) => void;
+  /** The workload as somebody has made it, after each change; the next one waits for the answer. */
+  readonly onWorkload: (before: Workload, after: Workload) => Promise<void>;
+  readonly onWorkloadDeleted: () => void;
+  readonly onService: (service: Service) => Promise<void>;
+  readonly onServiceDeleted: (name: string) => void;
 }
 
-/** Follows a workload and its pods until the signal; ends without error. */
+/** Follows a workload, its pods and its Services until the signal; ends without error. */
 export async function followObjects(client: KubeClient, followed: Followed, handlers: FollowHandlers): Promise<void> {
-  await Promise.all([followPods(client, followed, handlers), followWorkload(client, followed, handlers)]);
+  await Promise.all([
+    followPods(client, followed, handlers),
+    followWorkload(client, followed, handlers),
+    ...followed.services.map((name) => followService(client, followed, name, handlers)),
+  ]);
 }
 
 async function followPods(client: KubeClient, followed: Followed, handlers: FollowHandlers): Promise<void> {
@@ -44,19 +51,42 @@ async function followPods(client: KubeClient, followed: Followed, handlers: Foll
 }
 
 async function followWorkload(client: KubeClient, followed: Followed, handlers: FollowHandlers): Promise<void> {
-  const { ref, record, signal, log } = followed;
+  const { ref, signal, log } = followed;
   const path = workloadsPath(ref.kind, ref.namespace);
   const fieldSelector = `metadata.name=${ref.name}`;
   const name = workloadText(ref);
+  let before = followed.workload;
   for await (const event of watch<Workload>(client, path, { signal, fieldSelector, onState: logState(log, name) })) {
     if (event.type === 'SYNC') continue;
-    if (event.type === 'DELETED') handlers.onGone(`${name} was deleted`);
-    else {
-      handlers.onWanted(wantedPods(ref.kind, event.object));
-      const install = readInstall(event.object);
-      if (install.state !== 'installed' || install.record.installId !== record.installId)
-        handlers.onGone(`somebody has taken the agent out of ${name}`);
+    if (event.type === 'DELETED') {
+      handlers.onWorkloadDeleted();
+      continue;
     }
+    handlers.onWanted(wantedPods(ref.kind, event.object));
+    await handlers.onWorkload(before, event.object);
+    before = event.object;
+  }
+}
+
+async function followService(
+  client: KubeClient,
+  { ref, signal, log }: Followed,
+  service: string,
+  handlers: FollowHandlers,
+): Promise<void> {
+  const path = resourcePath({ apiVersion: 'v1', resource: 'services', namespace: ref.namespace });
+  const fieldSelector = `metadata.name=${service}`;
+  const onState = logState(log, `service/${service}`);
+  try {
+    for await (const event of watch<Service>(client, path, { signal, fieldSelector, onState })) {
+      if (event.type === 'SYNC') continue;
+      if (event.type === 'DELETED') handlers.onServiceDeleted(service);
+      else await handlers.onService(event.object);
+    }
+  } catch (failure) {
+    // who may not watch Services does without: a change of them is not noticed then
+    if (!isForbidden(failure)) throw failure;
+    log.debug('services cannot be watched', { service, reason: errorText(failure) });
   }
 }
 

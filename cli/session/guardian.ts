@@ -16,6 +16,8 @@ export interface GuardianTask {
   readonly direct: DirectRecord | undefined;
   /** Absolute path of --env-file; it is removed only if the session has written it. */
   readonly envFile: string | undefined;
+  /** What the session's own install is called, whether it came to its patch or not. */
+  readonly installId: string;
   /** The workload's uid: one that was deleted and made anew is not ours to touch. */
   readonly workloadUid: string;
 }

@@ -3,8 +3,8 @@ import type { Log } from '../../src/log.ts';
 import type { AgentStatus, Holder, SessionIdentity } from '../../src/protocol/control.ts';
 import { readInstall } from '../kube/annotation.ts';
 import { isNotFound, type KubeClient } from '../kube/client.ts';
-import { type Workload, type WorkloadRef, workloadPath, workloadText } from '../kube/objects.ts';
-import { type RestoreStep, restore } from '../kube/restore.ts';
+import { type Service, type Workload, type WorkloadRef, workloadPath, workloadText } from '../kube/objects.ts';
+import { type RestoreStep, readWithRecord, restore } from '../kube/restore.ts';
 import type { Report } from '../ui/events.ts';
 import { askAgents } from './ask-agent.ts';
 import { whoIs } from './identity.ts';
@@ -21,6 +21,11 @@ export interface HandBackOptions {
   readonly takesOut: 'unused' | 'kept' | 'used';
   /** Touch only this install: whatever else is there is somebody else's. */
   readonly installId?: string | undefined;
+  /** The session's own install, whether it came to its patch or not. */
+  readonly over?: string | undefined;
+  /** See RestoreOptions. */
+  readonly originals?: readonly (Workload | Service)[] | undefined;
+  readonly recordText?: string | undefined;
   readonly report: Report;
   readonly log: Log;
   /** What the agents say, where the caller has tunnels; else they are dialled. */
@@ -36,7 +41,8 @@ export type HandBackOutcome = 'restored' | 'kept' | 'unsure' | 'nothing';
 export async function handBack(options: HandBackOptions): Promise<HandBackOutcome> {
   const { client, ref, report } = options;
   const name = workloadText(ref);
-  const workload = await readWorkload(client, ref);
+  const { recordText } = options;
+  const workload = await readWithRecord(client, ref, { recordText });
   const install = workload === undefined ? undefined : readInstall(workload);
   const { installId } = options;
   const foreign = installId !== undefined && install !== undefined && 'record' in install;
@@ -60,6 +66,9 @@ export async function handBack(options: HandBackOptions): Promise<HandBackOutcom
   }
   const result = await restore(client, ref, {
     installId,
+    over: options.over,
+    originals: options.originals,
+    recordText,
     onProgress: (step) => reportStep(report, step),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
@@ -105,6 +114,9 @@ function reportStep(report: Report, step: RestoreStep): void {
       report({ event: 'restoring', step: `pods ${step.updatedReady}/${step.wanted}${why}` });
       return;
     }
+    case 'kept':
+      report({ event: 'kept', object: step.object, diff: step.diff });
+      return;
     case 'cleaned':
       return;
     default:

@@ -1,3 +1,4 @@
+import type { InterceptorError } from '../../src/errors.ts';
 import type { AgentStatus } from '../../src/protocol/control.ts';
 import type { KubeObject } from '../kube/client.ts';
 import type { AgentCredentials } from '../kube/credentials.ts';
@@ -22,8 +23,8 @@ export interface Brought {
 export interface HostHandlers {
   readonly onPod: (type: 'ADDED' | 'MODIFIED' | 'DELETED', pod: KubeObject) => void;
   readonly onWanted: (replicas: number) => void;
-  /** The agents are over: deleted, or taken out by somebody. */
-  readonly onGone: (reason: string) => void;
+  /** The agents are over: deleted, or taken out by somebody. @param error where that is to be the session's failure */
+  readonly onGone: (reason: string, error?: InterceptorError) => void;
 }
 
 /** How a session ends, as far as it matters for what was brought into the cluster. */
@@ -44,6 +45,8 @@ export interface HostEnd {
  */
 export interface AgentHost {
   readonly ref: HostRef;
+  /** Names what bring() makes, for whoever cleans up behind it. */
+  readonly installId: string;
   /** Whether bring() has come to its end. */
   readonly brought: boolean;
   /** Changes the cluster; what has been sent is waited for, whatever the signal says. */

@@ -2,13 +2,12 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { Stream } from 'node:stream';
 import type HttpProxyPackage from 'http-proxy';
 import { systemErrorCode } from '../../src/errors.ts';
+import { isIdempotent } from '../../src/http/idempotent.ts';
 import { badGatewayPage, gatewayFailure } from './bad-gateway-page.ts';
 import { relayAnswer, resetConnection } from './http-answer.ts';
 import { encodeHead, endToEnd, hasRequestBody, hasToken, headerPairs, headerValues } from './http-headers.ts';
 import type { ProcessAgent } from './process-agent.ts';
 
-/** Methods that may be sent twice when the first time may have been lost (RFC 9110 §9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 /** For these Node frames a message that says nothing about a body as chunked. */
 const NO_BODY_EXPECTED = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'DELETE', 'CONNECT']);
 /** A request that cannot be sent twice takes no connection that was unused for longer: the process may be closing it. */
@@ -45,7 +44,7 @@ export function passRequest(
   const method = request.method ?? 'GET';
   const withBody = hasRequestBody(request.rawHeaders);
   const awaitsContinue = hasToken(request.rawHeaders, 'expect', '100-continue');
-  const replayable = !withBody && IDEMPOTENT.has(method);
+  const replayable = !withBody && isIdempotent(method);
   const headers = outgoingHeaders(request, method, target);
   const result: ExchangeResult = { status: 0, bytesUp: 0, bytesDown: 0 };
   let upstream: ClientRequest | undefined;

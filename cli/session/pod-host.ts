@@ -32,6 +32,10 @@ export class PodHost implements AgentHost {
     this.ref = { kind: 'Pod', namespace, name: ownPodName(createdBy.user, installId) };
   }
 
+  get installId(): string {
+    return this.#request.installId;
+  }
+
   get brought(): boolean {
     return this.#own !== undefined;
   }

@@ -4,7 +4,7 @@ import type { AppPort, RouteTo } from '../../src/protocol/control.ts';
 import type { PortChoice } from '../kube/ports.ts';
 import type { InnerPorts } from '../network/types.ts';
 import type { PortReport, Report } from '../ui/events.ts';
-import { pause } from './backoff.ts';
+import { atMost, pause } from './backoff.ts';
 import { CopiesToProcess } from './copies-to-process.ts';
 import { DatagramsToProcess } from './datagrams-to-process.ts';
 import { speaksHttp2 } from './http-preface.ts';
@@ -199,7 +199,7 @@ export class ProcessPort {
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
-    await Promise.race([pause(ms, signal), woken]);
+    await atMost(woken, ms, signal); // leaves no listener behind: callers may wake it many times a second
   }
 
   async #hold(): Promise<void> {

@@ -54,6 +54,7 @@ export async function runSession(options: StartedOptions, origin: SessionOrigin)
     workloadKind: ref.kind,
     workloadName: ref.name,
     workloadUid: origin.workloadUid,
+    installId: host.installId,
     keepAgent: origin.keepAgent,
     socket: record.socket,
     direct: record.direct,

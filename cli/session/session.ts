@@ -32,6 +32,8 @@ export interface SessionOptions extends ProcessSideOptions {
   readonly traffic: Traffic | undefined;
   readonly replaces: readonly string[];
   readonly tunnel: TunnelOption;
+  /** How long what is open waits for a lost tunnel. */
+  readonly resumeMs: number;
   /** performance.now() when the user pressed return. */
   readonly startedAt: number;
   readonly leaving: Leaving;
@@ -66,21 +68,18 @@ export class Session {
   }
 
   get status(): SessionStatus {
-    const pods = (this.#agents?.tunnels ?? []).map(({ pod, carrier, mux }) => ({
-      pod,
-      carrier,
-      ...(mux.roundTripMs === undefined ? {} : { roundTripMs: mux.roundTripMs }),
-    }));
+    const pods = this.#agents?.statuses ?? [];
     const waitingFor = this.#waitingFor ?? this.#agents?.uncovered;
     const { traffic } = this.#options;
     const ports = (traffic?.ports ?? []).map((port) => port.status);
-    const { filter, mirror } = traffic?.sharing ?? {};
+    const { filter, mirror, fallback } = traffic?.sharing ?? {};
     const { status: network, variables } = this.#process;
     return {
       state: this.#state,
       ports,
       ...(filter === undefined ? {} : { filter }),
       ...(mirror === true ? { mirror } : {}),
+      ...(fallback === 'refuse' ? { fallback } : {}),
       pods,
       variables: this.#process.sharedVariables,
       ...(waitingFor === undefined ? {} : { waitingFor }),
@@ -134,7 +133,7 @@ export class Session {
       host.follow(this.#watching.signal, {
         onPod: (type, pod) => agents.see(type, pod),
         onWanted: (replicas) => agents.setWanted(replicas),
-        onGone: (reason) => this.#endBecause(reason),
+        onGone: (reason, error) => this.#endBecause(reason, error),
       }),
     );
     const wait = (what: string): void => {
@@ -182,7 +181,7 @@ export class Session {
       namespace: host.ref.namespace,
       workload: workloadText(host.ref),
       ...(traffic?.describe ?? { service: undefined, ports: [] }),
-      pods: agents.tunnels.length,
+      pods: agents.attached.length,
       files: this.#process.hasFiles,
       elapsedMs: Math.round(performance.now() - startedAt),
     });
@@ -217,13 +216,14 @@ export class Session {
   }
 
   #createAgents({ credentials, wanted, belongs }: Brought): Agents {
-    const { client, host, traffic, identity, tunnel, replaces, report, log, leaving } = this.#options;
+    const { client, host, traffic, identity, tunnel, resumeMs, replaces, report, log, leaving } = this.#options;
     return new Agents({
       access: client.access,
       namespace: host.ref.namespace,
       workload: workloadText(host.ref),
       identity,
       tunnel,
+      resumeMs,
       intercepts: traffic?.intercepts ?? [],
       routeAtFirst: traffic?.replaces === true ? 'held' : 'app',
       takeOver: traffic?.takesOver ?? false,
@@ -245,15 +245,20 @@ export class Session {
       onNotHttp: (appPort, speaks) => traffic?.notHttp(appPort, speaks),
       onTlsLacks: (appPort, lacks) => traffic?.tlsLacks(appPort, lacks),
       onTakenOver: (error) => leaving.ask({ reason: error.message, exitCode: error.exitCode, error }),
-      report,
+      report: (event) => {
+        // What took the tunnel's carrier has taken the watches and idle connections, too, and may not have told.
+        if (event.event === 'reconnecting') client.renewConnections();
+        report(event);
+      },
       log,
     });
   }
 
   /** The session is over; for one that has never been ready that is a failure. */
-  #endBecause(reason: string): void {
+  #endBecause(reason: string, failure: InterceptorError | undefined): void {
     const { leaving, host } = this.#options;
-    if (this.#state !== 'starting') leaving.ask({ reason, exitCode: 0 });
+    if (failure !== undefined) leaving.ask({ reason, exitCode: failure.exitCode, error: failure });
+    else if (this.#state !== 'starting') leaving.ask({ reason, exitCode: 0 });
     else {
       const hint = 'an earlier session was just being restored, or somebody left it: try again';
       const error = new InterceptorError(
@@ -306,7 +311,7 @@ export class Session {
   /** What the agents that are connected say; those that are silent for so long are left out. */
   async #askAgents(timeoutMs: number): Promise<AgentStatus[]> {
     const answers = await Promise.allSettled(
-      (this.#agents?.tunnels ?? []).map((tunnel) => tunnel.control.request('status', {}, { timeoutMs })),
+      (this.#agents?.attached ?? []).map((tunnel) => tunnel.control.request('status', {}, { timeoutMs })),
     );
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   }

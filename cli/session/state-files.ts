@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Filter } from '../../src/http/filter.ts';
@@ -57,10 +57,25 @@ export async function controlSocketPath(sessionId: string): Promise<string> {
   throw new Error('no folder with a path short enough for a socket');
 }
 
-/** Makes the folder if needed and sees to it that only its user may enter. @throws when it is another user's */
+/**
+ * Makes the folder if needed and sees to it that only its user may enter. Where others may write (/tmp) somebody else can be
+ * first with a folder, or a link: that is not taken, not even by root, who could.
+ * @throws Error when it is another user's, or no folder
+ */
 export async function privateFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
-  await chmod(path, 0o700); // fails with EPERM when somebody else made it first
+  const found = await lstat(path);
+  if (!found.isDirectory()) throw new Error(`${path} is not a folder`);
+  if (process.getuid !== undefined && !ownUids().includes(found.uid))
+    throw new Error(`${path} is another user's folder`);
+  await chmod(path, 0o700);
+}
+
+/** The user's own; with sudo also that of who is root by it, whose home it may be. */
+function ownUids(): readonly (number | undefined)[] {
+  const uid = process.getuid?.();
+  const sudo = Number(process.env.SUDO_UID);
+  return uid === 0 && Number.isInteger(sudo) ? [uid, sudo] : [uid];
 }
 
 export async function writeSessionRecord(record: SessionRecord): Promise<void> {

@@ -12,6 +12,8 @@ export interface SessionStatus {
   readonly filter?: Filter;
   /** Copies only. */
   readonly mirror?: boolean;
+  /** Nobody answers what the laptop does not. */
+  readonly fallback?: 'refuse';
   readonly pods: readonly PodStatus[];
   /** Absent where the process is left where it is, and until it is started. */
   readonly network?: NetworkStatus;
@@ -39,8 +41,15 @@ export interface PortStatus extends PortReport {
   readonly dropped?: number;
 }
 
+/** The way to one agent. Unless it is connected, its callers have the app (with --no-fallback: an error). */
 export interface PodStatus {
   readonly pod: string;
-  readonly carrier: string;
+  /** The kind of its carrier, or of the last one. */
+  readonly carrier?: string;
+  /** `reconnecting`: what is open waits; `disconnected`: it was reset, and a new tunnel is dialled. */
+  readonly state: 'connected' | 'reconnecting' | 'disconnected';
+  /** How long it has not been connected, and why. */
+  readonly forMs?: number;
+  readonly reason?: string;
   readonly roundTripMs?: number;
 }

@@ -1,11 +1,12 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errorText } from '../../src/errors.ts';
+import { errorText, InterceptorError } from '../../src/errors.ts';
 import { createLog, jsonLines } from '../../src/log.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { isWorkloadKind, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
+import { rescueServices } from '../kube/restore-services.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { kill } from './command.ts';
 import { removeEnvFile } from './env-file.ts';
@@ -17,6 +18,8 @@ import { privateFolder, processStart, removeSessionRecord, stateFolder } from '.
 
 /** The guardian gives up after this long; the next `intercept` in the namespace restores then. */
 const GIVE_UP_AFTER_MS = 30 * 60_000;
+/** … or after this long when the API server refuses its user, as it does once the namespace and its rights are deleted. */
+const GIVE_UP_REFUSED_AFTER_MS = 60_000;
 /** A command that ignores SIGTERM for this long is killed: nobody is left at its terminal to do it. */
 const COMMAND_ENDS_MS = 10_000;
 const COMMAND_POLL_MS = 200;
@@ -40,11 +43,16 @@ export async function takeOver(task: GuardianTask, commandPid: number | undefine
     namespace: task.namespace,
   });
   const giveUpAt = Date.now() + GIVE_UP_AFTER_MS;
-  for (let attempt = 0; Date.now() < giveUpAt; attempt++) {
+  let refusedSince: number | undefined;
+  const isOver = (): boolean =>
+    Date.now() > giveUpAt || (refusedSince !== undefined && Date.now() > refusedSince + GIVE_UP_REFUSED_AFTER_MS);
+  for (let attempt = 0; !isOver(); attempt++) {
     try {
       if (await restoreFor(task, log)) break;
+      refusedSince = undefined;
       await pause(LOOK_AGAIN_MS, new AbortController().signal);
     } catch (error) {
+      refusedSince = isRefused(error) ? (refusedSince ?? Date.now()) : undefined;
       log.warn('restore failed, trying again', {
         workload: `${task.workloadKind}/${task.workloadName}`,
         reason: errorText(error),
@@ -55,6 +63,11 @@ export async function takeOver(task: GuardianTask, commandPid: number | undefine
   await Promise.all([commandEnded, filesRemoved]);
   await removeSessionRecord(task);
   await appendFile(file, lines.join(''), { mode: 0o600 });
+}
+
+function isRefused(error: unknown): boolean {
+  const cause = error instanceof InterceptorError && error.code === 'RESTORE_INCOMPLETE' ? error.cause : error;
+  return cause instanceof InterceptorError && ['CLUSTER_UNAUTHORIZED', 'CLUSTER_FORBIDDEN'].includes(cause.code);
 }
 
 /** As a session would: asks the command to end, and insists when it does not. */
@@ -83,7 +96,10 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
   if (!isWorkloadKind(task.workloadKind)) return true; // a newer version's: restored by the next run of that
   const ref = { kind: task.workloadKind, namespace: task.namespace, name: task.workloadName };
   const workload = await readWorkload(client, ref);
-  if (workload !== undefined && workload.metadata.uid !== task.workloadUid) return true; // made anew by somebody else
+  if (workload !== undefined && workload.metadata.uid !== task.workloadUid) {
+    await rescueServices(client, ref, undefined); // the workload was made anew by somebody else, its Services were not
+    return true;
+  }
   const identity = newIdentity();
   const outcome = await handBack({
     client,
@@ -91,6 +107,7 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
     identity,
     ownSessions: [task.sessionId, identity.sessionId],
     keepAgent: task.keepAgent,
+    over: task.installId,
     takesOut: 'unused',
     report: (event) =>
       log.info(event.event, { workload: workloadText(ref), step: 'step' in event ? event.step : undefined }),

@@ -174,7 +174,7 @@ export class Traffic {
     const services: Service[] = [];
     for (const service of this.#options.services)
       services.push((await host.retarget(service.metadata.name, signal)) ?? service);
-    const carriers = (): string[] => agents.tunnels.map(({ pod }) => pod);
+    const carriers = (): string[] => agents.attached.map(({ pod }) => pod);
     for (const { metadata } of services) {
       const strangers = await untilOnlyAgents(client, host.ref.namespace, metadata.name, carriers, signal);
       if (strangers.length === 0) continue;
@@ -252,7 +252,7 @@ export class Traffic {
     for (const { choice } of this.ports) {
       const service = services.find(({ metadata }) => metadata.name === choice.service);
       if (service === undefined || isHeadless(service)) continue;
-      const proof = await proveThroughService(agents.tunnels, service, choice, signal);
+      const proof = await proveThroughService(agents.attached, service, choice, signal);
       if (signal.aborted) throw signal.reason;
       const { servicePort } = choice;
       if (proof.proved) report({ event: 'proved', servicePort, from: proof.from, pod: proof.pod });

@@ -1,18 +1,24 @@
 import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { SessionIdentity } from '../../src/protocol/control.ts';
-import { type Installed, install, markKept, retargetService } from '../kube/apply.ts';
+import { originalService, originalWorkload, readRetarget } from '../kube/annotation.ts';
+import { type Installed, install, markKept } from '../kube/apply.ts';
 import { endingAppsText, untilAppsEnded } from '../kube/apps-end.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { withdrawExtension } from '../kube/extension.ts';
-import { newInstallId } from '../kube/names.ts';
+import { INTERCEPT_ANNOTATION, newInstallId } from '../kube/names.ts';
 import { type Service, type WorkloadRef, wantedPods, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
+import { rescueServices } from '../kube/restore-services.ts';
+import { retargetService } from '../kube/retarget.ts';
 import { waitForRollout } from '../kube/rollout.ts';
+import { HoldRefused } from '../kube/rollout-hold.ts';
 import type { Report } from '../ui/events.ts';
 import { podUsesInstall } from './agent-pods.ts';
 import { followObjects } from './follow-objects.ts';
-import { handBack, restoreFailed } from './hand-back.ts';
+import { type HandBackOptions, handBack, restoreFailed } from './hand-back.ts';
+import { HeldPods } from './held-pods.ts';
+import { HeldInstall } from './hold-install.ts';
 import type { AgentHost, Brought, HostEnd, HostHandlers } from './host.ts';
 
 export interface WorkloadHostOptions {
@@ -27,8 +33,11 @@ export interface WorkloadHostOptions {
 export class WorkloadHost implements AgentHost {
   readonly ref: WorkloadRef;
   readonly #options: WorkloadHostOptions;
-  readonly #installId = newInstallId();
+  readonly installId = newInstallId();
   #installed: Installed | undefined;
+  #held: HeldInstall | undefined;
+  #oldPods: HeldPods | undefined;
+  #isDeleted = false;
 
   constructor(options: WorkloadHostOptions) {
     const { kind, namespace, name } = options.request;
@@ -41,9 +50,15 @@ export class WorkloadHost implements AgentHost {
   }
 
   async bring(signal: AbortSignal): Promise<Brought> {
-    const { client, request, report } = this.#options;
-    const installed = await install(client, { ...request, installId: this.#installId }, { signal });
+    const { client, request, report, log } = this.#options;
+    // What a session that is gone has left pointing to agents that are gone, too, must not wait for the new ones.
+    if (request.services.some((service) => readRetarget(service) !== undefined))
+      await rescueServices(client, this.ref, undefined, { signal });
+    const installed = await install(client, { ...request, installId: this.installId }, { signal });
     this.#installed = installed;
+    const asked = new Set(request.ports.flatMap(({ service }) => service ?? []));
+    const { services } = request;
+    this.#oldPods = new HeldPods({ client, ref: this.ref, record: installed.record, services, asked, report, log });
     for (const message of installed.warnings) report({ event: 'warning', message });
     const workload = workloadText(this.ref);
     if (installed.reused) report({ event: 'agent-present', workload });
@@ -57,16 +72,32 @@ export class WorkloadHost implements AgentHost {
 
   async untilUp(signal: AbortSignal, onWait: (what: string) => void): Promise<void> {
     const { client, report } = this.#options;
+    const rolledOut = async (generation: number | undefined, hold?: 'held' | 'given-up'): Promise<unknown> =>
+      await waitForRollout(client, this.ref, {
+        signal,
+        hold,
+        ...(generation === undefined ? {} : { generation }),
+        onProgress: ({ updatedReady, wanted, waitingFor }) => {
+          onWait(waitingFor ?? `pods ${updatedReady}/${wanted}`);
+          const held = waitingFor === undefined ? {} : { waitingFor };
+          report({ event: 'rollout', ready: updatedReady, wanted, ...held });
+        },
+      });
     const { generation } = this.#present.workload.metadata;
-    await waitForRollout(client, this.ref, {
-      signal,
-      ...(generation === undefined ? {} : { generation }),
-      onProgress: ({ updatedReady, wanted, waitingFor }) => {
-        onWait(waitingFor ?? `pods ${updatedReady}/${wanted}`);
-        const held = waitingFor === undefined ? {} : { waitingFor };
-        report({ event: 'rollout', ready: updatedReady, wanted, ...held });
-      },
-    });
+    const oldPods = this.#oldPods?.isHeld === true ? this.#oldPods : undefined;
+    try {
+      await rolledOut(generation, oldPods === undefined ? undefined : 'held');
+    } catch (failure) {
+      if (!(failure instanceof HoldRefused) || oldPods === undefined) throw failure;
+      const over = new AbortController();
+      const others = oldPods.bringOthers(AbortSignal.any([signal, over.signal]));
+      try {
+        await rolledOut(await oldPods.giveUp(failure.reason), 'given-up');
+      } finally {
+        over.abort();
+        await others;
+      }
+    }
     const { workload, record } = this.#present;
     if (record.mode.kind !== 'replace') return;
     let told = false;
@@ -82,9 +113,34 @@ export class WorkloadHost implements AgentHost {
   }
 
   async follow(signal: AbortSignal, handlers: HostHandlers): Promise<void> {
-    const { client, log } = this.#options;
+    const { client, request, report, log } = this.#options;
     const { workload, record } = this.#present;
-    await followObjects(client, { ref: this.ref, workload, record, signal, log }, handlers);
+    const { onGone } = handlers;
+    const services = new Set(request.ports.flatMap(({ service }) => service ?? []));
+    const retarget = async (service: string): Promise<unknown> => await this.retarget(service, signal);
+    const held = new HeldInstall({ client, ref: this.ref, record, signal, report, log, retarget, onGone });
+    this.#held = held;
+    const settled = this.#oldPods?.settle(signal);
+    await followObjects(
+      client,
+      { ref: this.ref, workload, services: [...services], signal, log },
+      {
+        ...handlers,
+        onWorkload: (before, after) => held.sawWorkload(before, after),
+        onWorkloadDeleted: () => {
+          this.#isDeleted = true;
+          onGone(`${workloadText(this.ref)} was deleted`);
+        },
+        onService: (service) => held.sawService(service),
+        onServiceDeleted: (name) => {
+          services.delete(name);
+          this.#isDeleted = services.size === 0;
+          if (services.size === 0) onGone(`service/${name} was deleted`);
+          else report({ event: 'warning', message: `service/${name} was deleted` });
+        },
+      },
+    );
+    await settled;
   }
 
   async held(): Promise<void> {
@@ -95,8 +151,12 @@ export class WorkloadHost implements AgentHost {
   /** Points a Service's numeric target ports to the agents. @returns the Service as it is now; undefined: no change was needed */
   async retarget(name: string, signal: AbortSignal): Promise<Service | undefined> {
     const { client, report } = this.#options;
-    const service = await retargetService(client, this.ref, this.#present.record, name, { signal });
-    if (service !== undefined) report({ event: 'retargeted', service: name });
+    const held = this.#oldPods?.isHeld === true;
+    const service = await retargetService(client, this.ref, this.#present.record, name, { signal, held });
+    await this.#oldPods?.switched(name, signal);
+    if (service === undefined) return undefined;
+    this.#held?.retargeted(service);
+    report({ event: 'retargeted', service: name });
     return service;
   }
 
@@ -117,14 +177,24 @@ export class WorkloadHost implements AgentHost {
         keepAgent: request.keepAgent && error === undefined,
         takesOut: 'unused',
         // Nothing but an install that got stuck half-way is ours then.
-        installId: this.brought ? undefined : this.#installId,
+        installId: this.brought ? undefined : this.installId,
+        over: this.installId,
+        ...this.#before,
         report,
         log,
         ...(statuses.length === 0 ? {} : { statuses }),
         signal,
       });
+      if (outcome === 'kept') await this.#oldPods?.finish(signal);
       return outcome === 'unsure' ? 'unsure' : 'settled';
     } catch (cause) {
+      // A namespace that is being deleted takes our rights before the rest of it.
+      const refused = cause instanceof InterceptorError && cause.code === 'CLUSTER_UNAUTHORIZED';
+      if (this.#isDeleted && (refused || isForbidden(cause))) {
+        const message = `${workloadText(this.ref)} is not restored: ${cause.message}; its namespace is going, it seems`;
+        report({ event: 'warning', message });
+        return 'settled';
+      }
       throw this.brought ? restoreFailed(this.ref, cause) : cause;
     }
   }
@@ -135,6 +205,15 @@ export class WorkloadHost implements AgentHost {
     const failed: readonly string[] = ['ROLLOUT_FAILED', 'AGENT_IMAGE_UNAVAILABLE'];
     if (extension === undefined || !(error instanceof InterceptorError) || !failed.includes(error.code)) return;
     await withdrawExtension(this.#options.client, this.ref, extension);
+  }
+
+  /** What the session has seen before it changed anything, to tell what others have changed since. */
+  get #before(): Pick<HandBackOptions, 'originals' | 'recordText'> {
+    if (this.#installed === undefined) return {};
+    const { workload } = this.#installed;
+    const { services } = this.#options.request;
+    const recordText = workload.metadata.annotations?.[INTERCEPT_ANNOTATION];
+    return { originals: [originalWorkload(workload), ...services.map(originalService)], recordText };
   }
 
   get #present(): Installed {

@@ -79,6 +79,11 @@ export type SessionEvent =
       readonly wanted: number;
       readonly carrier: string;
     }
+  /** The way to an agent was lost: what is open waits for another one, new callers have the app. */
+  | { readonly event: 'reconnecting'; readonly pod: string; readonly reason: string }
+  /** There is one, after so long: what was open goes on. */
+  | { readonly event: 'reconnected'; readonly pod: string; readonly ms: number }
+  /** The tunnel is over, and what was open in it; another one is made. */
   | { readonly event: 'disconnected'; readonly pod: string; readonly reason: string }
   | { readonly event: 'retargeted'; readonly service: string }
   /** How the process is inside the cluster; `reason`: why not in the way that is preferred. */
@@ -129,6 +134,8 @@ export type SessionEvent =
     }
   | { readonly event: 'leaving'; readonly reason: string }
   | { readonly event: 'restoring'; readonly step: string }
+  /** Somebody else has changed the object meanwhile, and that stays; `diff` is unified, of its YAML. */
+  | { readonly event: 'kept'; readonly object: string; readonly diff: string }
   | { readonly event: 'restored'; readonly workload: string }
   /** A pod of the session's own is deleted. */
   | { readonly event: 'removed'; readonly workload: string }

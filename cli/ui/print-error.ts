@@ -1,4 +1,5 @@
 import { InterceptorError } from '../../src/errors.ts';
+import { redact } from '../../src/redact.ts';
 import { clearPassingLine } from './passing-line.ts';
 
 export interface PrintErrorOptions {
@@ -16,16 +17,22 @@ export function printError(thrown: unknown, options: PrintErrorOptions): number 
   const error = asInterceptorError(thrown);
   clearPassingLine();
   if (options.json) {
-    const hint = error.hint === undefined ? {} : { hint: error.hint };
-    const event = { event: 'error', code: error.code, message: error.message, ...hint, exitCode: error.exitCode };
+    const hint = error.hint === undefined ? {} : { hint: redact(error.hint) };
+    const event = {
+      event: 'error',
+      code: error.code,
+      message: redact(error.message),
+      ...hint,
+      exitCode: error.exitCode,
+    };
     options.jsonTo.write(`${JSON.stringify(event)}\n`);
   } else {
     const hint = error.hint === undefined ? '' : `hint: ${error.hint}\n`;
-    process.stderr.write(`error: ${error.message}\n${hint}code: ${error.code}\n`);
+    process.stderr.write(redact(`error: ${error.message}\n${hint}code: ${error.code}\n`));
   }
   if (options.debug) {
     for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
-      process.stderr.write(`${cause.stack ?? cause.message}\n`);
+      process.stderr.write(redact(`${cause.stack ?? cause.message}\n`));
   }
   return error.exitCode;
 }

@@ -1,3 +1,4 @@
+import { redact } from '../../src/redact.ts';
 import { shownFilter } from '../commands/filter-text.ts';
 import type { PortReport, Report, SessionEvent, Taken } from './events.ts';
 import { clearPassingLine, type Out, showPassingLine } from './passing-line.ts';
@@ -23,6 +24,12 @@ export function reporterForm(json: boolean, out: { isTTY?: boolean }): ReporterO
   return out.isTTY === true ? 'terminal' : 'plain';
 }
 
+/** Reasons and messages are often others' words. What is asked for with its values has them: a plan, the proxy's variables. */
+function withoutSecrets(event: SessionEvent): SessionEvent {
+  if (event.event === 'plan' || event.event === 'network') return event;
+  return JSON.parse(JSON.stringify(event, (_, value: unknown) => (typeof value === 'string' ? redact(value) : value)));
+}
+
 /**
  * Makes the function every part of a session reports through. On a terminal what only passes is overwritten by what
  * follows, until the command has been started: from then on the cursor stands at the start of a line for its output, and
@@ -30,7 +37,7 @@ export function reporterForm(json: boolean, out: { isTTY?: boolean }): ReporterO
  */
 export function createReporter(options: ReporterOptions): Report {
   const { out } = options;
-  if (options.form === 'json') return (event) => void out.write(`${JSON.stringify(event)}\n`);
+  if (options.form === 'json') return (event) => void out.write(`${JSON.stringify(withoutSecrets(event))}\n`);
   const terminal = options.form === 'terminal';
   const paint = (code: number, text: string): string => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
   const seen: Mutable<Seen> = { ...NOTHING_SEEN, takesTraffic: false, background: options.background };
@@ -38,7 +45,7 @@ export function createReporter(options: ReporterOptions): Report {
   let shared = false; // with the command's output
   let last = '';
   return (event) => {
-    const line = describe(event, seen);
+    const line = describe(withoutSecrets(event), seen);
     if (event.event === 'ready') seen.ready = true;
     if (event.event === 'network') seen.inside = event.mode !== 'none';
     if (event.event === 'leaving') seen.leaving = true;
@@ -161,6 +168,12 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       if (seen.ready) return tick(`connected to pod/${event.pod}: ${far} (${event.carrier})`);
       return event.connected >= event.wanted ? tick(`connected ${far} (${event.carrier})`) : wait(`connected ${far}`);
     }
+    case 'reconnecting': {
+      const meanwhile = seen.takesTraffic ? ' (new callers have the app)' : '';
+      return note(`no way to pod/${event.pod} (${event.reason}); dialling again, what is open waits${meanwhile}`);
+    }
+    case 'reconnected':
+      return tick(`back at pod/${event.pod} after ${(event.ms / 1000).toFixed(1)} s, all goes on`);
     case 'disconnected': {
       const meanwhile = seen.takesTraffic ? 'the app answers there, ' : '';
       return note(`lost the tunnel to pod/${event.pod} (${event.reason}); ${meanwhile}dialling again`);
@@ -204,6 +217,13 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return { ...wait(`leaving: ${event.reason}`), passing: event.reason === 'Ctrl-C' };
     case 'restoring':
       return wait(`restoring: ${event.step}`);
+    case 'kept': {
+      const lines = event.diff
+        .trimEnd()
+        .split('\n')
+        .map((line) => `\n  ${line}`);
+      return note(`${event.object} has been changed by somebody else meanwhile, which stays:${lines.join('')}`);
+    }
     case 'restored':
       return tick(`restored ${event.workload}`);
     case 'removed':

@@ -5,6 +5,7 @@ import { type H1Options, routeH1 } from './h1/connection.ts';
 import { DRAIN_IDLE_MS } from './h1/limits.ts';
 import { routeH2 } from './h2/router.ts';
 import { upgradeToH2c } from './h2/upgrade.ts';
+import { readUntil } from './read-until.ts';
 import type { Answerer, HttpRoutes, Resettable } from './routing.ts';
 import { type Encrypt, tlsAnswerer, tlsRoutes } from './tls-routes.ts';
 
@@ -13,7 +14,7 @@ const SILENT_MS = 250;
 const NOTHING = Buffer.alloc(0);
 
 /** What a connection on a filtered port is read with. */
-export interface HttpOptions extends Pick<H1Options, 'signal' | 'draining' | 'log'> {
+export interface HttpOptions extends Pick<H1Options, 'signal' | 'draining' | 'log' | 'meter'> {
   /**
    * The app: who speaks no HTTP goes there. What decide() names with the same id is asked whether it speaks HTTP/2 in clear text
    * (once a minute for each object, so name the same one for every caller).
@@ -129,10 +130,7 @@ function firstBytes(
     const decide = (speaks: FirstBytes): void => {
       if (speaks === 'wait') return;
       clearTimeout(timer);
-      caller.pause();
-      caller.off('data', read);
-      caller.off('end', ended);
-      caller.off('close', closed);
+      stop();
       clearTimeout(drainTimer);
       draining?.removeEventListener('abort', drain);
       early.stopListening();
@@ -157,12 +155,9 @@ function firstBytes(
       else early.listen(() => decide('other'));
     };
     const timer = setTimeout(silent, SILENT_MS);
-    caller.on('data', read);
-    caller.on('end', ended);
-    caller.on('close', closed);
     if (draining?.aborted === true) drain();
     else draining?.addEventListener('abort', drain, { once: true });
-    caller.resume();
+    const stop = readUntil(caller, { data: read, end: ended, close: closed });
   });
 }
 

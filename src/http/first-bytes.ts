@@ -6,6 +6,8 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n');
 const HTTP = Buffer.from('HTTP/');
 /** Nothing that is read as HTTP/1.1 has a longer method; more is not waited for. */
 const MAX_METHOD_BYTES = 64;
+/** Of empty lines in front; a caller that sends more must not be read again from the beginning with each piece. */
+const MAX_EMPTY_BYTES = 64;
 const [CR, LF, SPACE, TAB] = [0x0d, 0x0a, 0x20, 0x09];
 const TLS_HANDSHAKE = 0x16;
 const TLS_MAJOR = 0x03;
@@ -34,6 +36,7 @@ export function judgeFirstBytes(bytes: Buffer, isLast = false): FirstBytes {
 function judgeLine(bytes: Buffer, waitOr: (verdict: FirstBytes) => FirstBytes): FirstBytes {
   let at = 0;
   while (bytes[at] === CR || bytes[at] === LF) at += 1; // empty lines before a request are allowed (RFC 9112 §2.2)
+  if (at > MAX_EMPTY_BYTES) return 'http1';
   const from = at;
   while (TOKEN.has(bytes[at] ?? 0)) at += 1;
   const wrong = bytes[at];

@@ -5,6 +5,8 @@ import type { Duplex } from 'node:stream';
 /** A socket, a MuxStream, or TLS on one of them: half-open, and able to tell its peer of a failure. */
 export interface Resettable extends Duplex {
   resetAndDestroy(): unknown;
+  /** Of a stream in a tunnel: why it was reset; `gone`: its tunnel is over, and nobody knows what became of what was sent. */
+  readonly resetReason?: string | undefined;
 }
 
 /** What who answers does not speak: TLS at all, or what the caller has chosen in it. */
@@ -69,6 +71,9 @@ export interface Decision {
 export interface HttpRoutes {
   decide(head: RequestHead): Decision;
 }
+
+/** Told to callers of a laptop whose tunnel is over. */
+export const VANISHED = 'the laptop that was to answer has vanished';
 
 export function isRefusal(value: Answerer | Refusal): value is Refusal {
   return 'status' in value;

@@ -1,4 +1,3 @@
-import { InterceptorError } from '../errors.ts';
 import type { StreamId } from '../ids.ts';
 import type { MessageWriter } from '../protocol/codec.ts';
 import type { OpenKind, ResetReason } from '../protocol/frames.ts';
@@ -6,6 +5,7 @@ import { MAX_FIRST_BYTES } from '../protocol/limits.ts';
 import { ByteQueue } from './byte-queue.ts';
 import type { MuxLimits } from './limits.ts';
 import { ReceiveWindow, type WindowBudget } from './receive-window.ts';
+import { violation } from './violation.ts';
 
 const MAX_CREDIT_BYTES = 2 ** 31 - 1;
 
@@ -90,8 +90,6 @@ export class Channel {
     return this.#opening === 'acceptor-decides';
   }
 
-  // ---- from the stream above
-
   accept(): void {
     if (this.#opening !== 'acceptor-decides' || !this.#wireOpen) return;
     this.#opening = 'acceptor-unsent';
@@ -154,8 +152,6 @@ export class Channel {
     this.#owner.released(this);
   }
 
-  // ---- from the tunnel: what the peer sent
-
   receiveOpened(): void {
     if (this.#opening !== 'opener-waits') throw violation('opened twice or by the wrong side');
     this.#opening = 'open';
@@ -191,8 +187,6 @@ export class Channel {
     this.#dropReceived();
     this.events?.onReset(reason);
   }
-
-  // ---- from the tunnel: its turn to send
 
   /** Whether writeData would write something. */
   get canSend(): boolean {
@@ -300,8 +294,4 @@ export class Channel {
     this.#owner.addQueued(-this.#received.byteLength, 0);
     this.#received.clear();
   }
-}
-
-function violation(what: string): InterceptorError {
-  return new InterceptorError('PROTOCOL_BAD_FRAME', `the peer broke the protocol: ${what}`);
 }

@@ -4,21 +4,28 @@ import { decodeMessage, encodeFrame } from '../protocol/codec.ts';
 import {
   type ControlMessage,
   type HandshakeMessage,
+  type LinkAnswer,
+  type LinkOffer,
   parseControlMessage,
   type SessionIdentity,
 } from '../protocol/control.ts';
 import {
   computeProof,
+  hashTranscript,
   isNonce,
   isPlausibleIdentity,
+  isPlausibleLink,
   MAX_IDENTITY_CHARS,
   NONCE_BYTES,
-  type Transcript,
   verifyProof,
 } from '../protocol/handshake.ts';
+import { deriveSealKeys, KeyAgreement } from '../protocol/key-agreement.ts';
 import { MAX_HANDSHAKE_BYTES } from '../protocol/limits.ts';
 import { chooseVersion, PROTOCOL_VERSIONS } from '../protocol/versions.ts';
 import { HandshakeReader } from './handshake-reader.ts';
+import { Link } from './link.ts';
+import type { ResumePoint } from './resume-point.ts';
+import { sealTransport } from './sealed.ts';
 import type { Transport } from './transport.ts';
 
 export interface HandshakeOptions {
@@ -28,71 +35,124 @@ export interface HandshakeOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What both ends have behind a handshake. */
+export interface Handshaken {
+  readonly version: number;
+  /** The carrier, sealed and paused: give it to Link.attach, or to a Mux where nothing is resumed. */
+  readonly transport: Transport;
+  /** Where the link goes on; for Link.attach. */
+  readonly at: ResumePoint;
+}
+
+export interface AgentHandshaken<L> extends Handshaken {
+  readonly session: SessionIdentity;
+  /** What the session asked for: id and time without a carrier of the link. */
+  readonly link: LinkOffer;
+  /** What `findLink` found: attach it. Undefined: make a Link of `link`, and attach that. */
+  readonly resumed: L | undefined;
+}
+
+/** The session has begun a link before that the agent does not know: it has to start anew, with another link. */
+export class LinkUnknownError extends InterceptorError {
+  constructor() {
+    super(
+      'TUNNEL_LOST',
+      'the agent has lost the state of this tunnel: it was restarted, or the tunnel was away too long',
+    );
+    this.name = 'LinkUnknownError';
+  }
+}
+
 /**
  * The agent's part of the handshake (PROTOCOL.md "Handshake"). On success the transport is paused and what came behind
- * the proof is kept in it: give it to a Mux. On failure it is closed.
+ * the proof is kept in it. On failure it is closed.
  * @param options.pod the name of this pod, told to the session and covered by the proofs
+ * @param options.findLink looks up the link of a session that has proved itself; what it returns is to be attached at once
  * @throws InterceptorError TUNNEL_UNAUTHENTICATED: no proof, a wrong one, none in time, or no handshake at all;
- *   TUNNEL_VERSION; TUNNEL_LOST: the carrier broke. The signal's reason when aborted
+ *   TUNNEL_VERSION; LinkUnknownError (the session was told); TUNNEL_LOST: the carrier broke. The signal's reason when aborted
  */
-export async function agentHandshake(
+export async function agentHandshake<L extends { readonly received: number } = never>(
   transport: Transport,
-  options: HandshakeOptions & { readonly pod: string },
-): Promise<{ session: SessionIdentity; version: number }> {
+  options: HandshakeOptions & {
+    readonly pod: string;
+    readonly findLink?: (session: SessionIdentity, id: string) => L | undefined;
+  },
+): Promise<AgentHandshaken<L>> {
   const { key, pod } = options;
   return await withTransport(transport, options, async (reader) => {
     const agentNonce = newNonce();
-    say(transport, { type: 'hello', versions: PROTOCOL_VERSIONS, nonce: agentNonce, pod });
+    const agreement = new KeyAgreement();
+    const agentEcdh = agreement.publicKey;
+    say(transport, { type: 'hello', versions: PROTOCOL_VERSIONS, nonce: agentNonce, ecdh: agentEcdh, pod });
     const proof = await reader.next('the session did not prove itself in time');
     if (proof.type !== 'proof') throw unauthenticated(`expected a proof, got ${proof.type}`);
-    const { version, nonce: sessionNonce, session } = proof;
+    const { version, nonce: sessionNonce, ecdh: sessionEcdh, session, link } = proof;
     if (!isNonce(sessionNonce)) throw unauthenticated('the session sent no proper nonce');
     if (!isPlausibleIdentity(session)) throw unauthenticated('the session sent too long a name');
-    const transcript: Transcript = { versions: PROTOCOL_VERSIONS, version, agentNonce, sessionNonce, session, pod };
-    if (!verifyProof(key, 'session', transcript, proof.mac)) throw unauthenticated('the proof of the session is wrong');
+    if (!isPlausibleLink(link)) throw unauthenticated('the session asked for no proper link');
+    const versions = PROTOCOL_VERSIONS;
+    const said = { versions, version, agentNonce, sessionNonce, agentEcdh, sessionEcdh, session, pod, link };
+    if (!verifyProof(key, 'session', said, proof.mac)) throw unauthenticated('the proof of the session is wrong');
     if (!PROTOCOL_VERSIONS.includes(version)) {
       throw new InterceptorError('TUNNEL_VERSION', `the session chose protocol ${version}, which was not offered`);
     }
-    say(transport, { type: 'welcome', mac: computeProof(key, 'agent', transcript) });
-    return { session, version };
+    const shared = agreement.agree(sessionEcdh);
+    const resumed = options.findLink?.(session, link.id);
+    if (resumed === undefined && link.begun) {
+      const answer = { unknown: true } as const;
+      say(transport, { type: 'welcome', ...answer, mac: computeProof(key, 'agent', said, answer) });
+      throw new LinkUnknownError();
+    }
+    const answer = { received: resumed?.received ?? 0 };
+    say(transport, { type: 'welcome', ...answer, mac: computeProof(key, 'agent', said, answer) });
+    const keys = deriveSealKeys(key, shared, hashTranscript(said, answer));
+    const at = { received: answer.received, peerReceived: link.received };
+    return { session, version, link, resumed, at, transport: sealTransport(transport, 'agent', keys) };
   });
 }
 
 /**
  * The session's part of the handshake; otherwise as agentHandshake.
- * @returns the protocol version to speak, and the pod the agent says (and proves, by the key) it is in
+ * @param options.link the Link to begin or to go on with, without a carrier (Link.lose): what it tells must not change meanwhile.
+ *   Without one the tunnel lasts as long as its carrier
+ * @returns also the pod the agent says (and proves, by the key) it is in, and whether the agent had the link before
  * @throws InterceptorError TUNNEL_UNAUTHENTICATED: the agent refused our proof, or its own is wrong; TUNNEL_VERSION: no
- *   common version; TUNNEL_LOST: the agent said nothing in time, or the carrier broke. The signal's reason when aborted
+ *   common version; LinkUnknownError: go on with a new Link; TUNNEL_LOST: the agent said nothing in time, or the carrier
+ *   broke. The signal's reason when aborted
  */
 export async function sessionHandshake(
   transport: Transport,
-  options: HandshakeOptions & { readonly session: SessionIdentity },
-): Promise<{ version: number; pod: string }> {
+  options: HandshakeOptions & { readonly session: SessionIdentity; readonly link?: LinkOffer },
+): Promise<Handshaken & { readonly pod: string; readonly resumed: boolean }> {
   const { key, session } = options;
+  const { id, begun, received, resumeMs } = options.link ?? new Link({ resumeForMs: 0 });
+  const link = { id, begun, received, resumeMs };
   return await withTransport(transport, options, async (reader) => {
     const hello = await reader.next('the agent did not answer in time', 'TUNNEL_LOST');
     if (hello.type !== 'hello') throw unauthenticated(`expected a hello, got ${hello.type}`);
-    const { versions, nonce: agentNonce, pod } = hello;
+    const { versions, nonce: agentNonce, ecdh: agentEcdh, pod } = hello;
+    const version = chooseVersion(versions);
     if (!isNonce(agentNonce)) throw unauthenticated('the agent sent no proper nonce');
     if (pod.length > MAX_IDENTITY_CHARS) throw unauthenticated('the agent sent too long a name');
-    const version = chooseVersion(versions);
+    const agreement = new KeyAgreement();
+    const sessionEcdh = agreement.publicKey;
+    const shared = agreement.agree(agentEcdh);
     const sessionNonce = newNonce();
-    const transcript: Transcript = { versions, version, agentNonce, sessionNonce, session, pod };
-    say(transport, {
-      type: 'proof',
-      version,
-      nonce: sessionNonce,
-      session,
-      mac: computeProof(key, 'session', transcript),
-    });
+    const said = { versions, version, agentNonce, sessionNonce, agentEcdh, sessionEcdh, session, pod, link };
+    const mac = computeProof(key, 'session', said);
+    say(transport, { type: 'proof', version, nonce: sessionNonce, ecdh: sessionEcdh, session, link, mac });
     const welcome = await reader.next('the agent did not answer in time', 'TUNNEL_LOST').catch((error: unknown) => {
       // An orderly close at this point is the agent's no.
       if (!reader.closedOrderly) throw error;
       throw unauthenticated('the agent refused the proof: it has another key', error);
     });
     if (welcome.type !== 'welcome') throw unauthenticated(`expected a welcome, got ${welcome.type}`);
-    if (!verifyProof(key, 'agent', transcript, welcome.mac)) throw unauthenticated('the proof of the agent is wrong');
-    return { version, pod };
+    const answer: LinkAnswer = 'unknown' in welcome ? { unknown: true } : { received: welcome.received };
+    if (!verifyProof(key, 'agent', said, welcome.mac, answer)) throw unauthenticated('the proof of the agent is wrong');
+    if ('unknown' in answer) throw new LinkUnknownError();
+    const keys = deriveSealKeys(key, shared, hashTranscript(said, answer));
+    const at = { received, peerReceived: answer.received };
+    return { version, pod, resumed: begun, at, transport: sealTransport(transport, 'session', keys) };
   });
 }
 

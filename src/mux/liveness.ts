@@ -1,5 +1,3 @@
-import type { MuxLimits } from './limits.ts';
-
 /** Round trips remembered: the shortest of them is taken for the wire's own. */
 const REMEMBERED_ROUND_TRIPS = 8;
 
@@ -8,7 +6,8 @@ const REMEMBERED_ROUND_TRIPS = 8;
  * between, a ping asks for an answer and measures; silence for a deadline behind a ping is death.
  */
 export class Liveness {
-  readonly #limits: MuxLimits;
+  readonly #intervalMs: number;
+  readonly #deadlineMs: number;
   readonly #sendPing: (token: bigint) => void;
   readonly #onDead: (silentMs: number) => void;
   readonly #roundTrips: number[] = [];
@@ -17,8 +16,15 @@ export class Liveness {
   #ping: { readonly token: bigint; readonly sentMs: number } | undefined;
   #nextToken = 1n;
 
-  constructor(limits: MuxLimits, sendPing: (token: bigint) => void, onDead: (silentMs: number) => void) {
-    this.#limits = limits;
+  /** Asks at once. */
+  constructor(
+    intervalMs: number,
+    deadlineMs: number,
+    sendPing: (token: bigint) => void,
+    onDead: (silentMs: number) => void,
+  ) {
+    this.#intervalMs = intervalMs;
+    this.#deadlineMs = deadlineMs;
     this.#sendPing = sendPing;
     this.#onDead = onDead;
     this.#ask();
@@ -60,7 +66,14 @@ export class Liveness {
     this.#nextToken += 1n;
     this.#ping = ping;
     this.#sendPing(ping.token);
-    this.#timer = setTimeout(() => this.#judge(ping.sentMs), this.#limits.pingDeadlineMs);
+    // An answer is looked for before the deadline: else an interval between two pings would be as long as that.
+    const lookMs = Math.min(this.#intervalMs, this.#deadlineMs);
+    this.#timer = setTimeout(() => this.#look(ping.sentMs, this.#deadlineMs - lookMs), lookMs);
+  }
+
+  #look(askedMs: number, leftMs: number): void {
+    if (this.#lastHeardMs >= askedMs) this.#rest();
+    else this.#timer = setTimeout(() => this.#judge(askedMs), leftMs);
   }
 
   #judge(askedMs: number): void {
@@ -80,6 +93,6 @@ export class Liveness {
 
   #rest(): void {
     const quietSinceMs = performance.now() - this.#lastHeardMs;
-    this.#timer = setTimeout(() => this.#ask(), Math.max(0, this.#limits.pingIntervalMs - quietSinceMs));
+    this.#timer = setTimeout(() => this.#ask(), Math.max(0, this.#intervalMs - quietSinceMs));
   }
 }

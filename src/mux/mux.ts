@@ -1,24 +1,21 @@
 import { errorText, InterceptorError } from '../errors.ts';
-import { MAX_STREAM_ID, type StreamId, toStreamId } from '../ids.ts';
 import { type Log, silentLog } from '../log.ts';
-import { decodeMessage, MessageWriter } from '../protocol/codec.ts';
+import { decodeMessage } from '../protocol/codec.ts';
 import { type ControlMessage, parseControlMessage } from '../protocol/control.ts';
 import type { Frame } from '../protocol/frames.ts';
-import { MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from '../protocol/limits.ts';
+import { MAX_CONTROL_BYTES } from '../protocol/limits.ts';
 import { Channel, type ChannelOwner, type OpenInfo } from './channel.ts';
-import { MUX_LIMITS, type MuxLimits, TRANSPORT_HIGH_WATER_BYTES } from './limits.ts';
-import { Liveness } from './liveness.ts';
-import { SendQueue } from './send-queue.ts';
+import { MUX_LIMITS, type MuxLimits } from './limits.ts';
+import { Link } from './link.ts';
+import { BEGINNING } from './resume-point.ts';
+import { Sender } from './sender.ts';
 import { MuxStream } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 import type { Transport } from './transport.ts';
+import { lost, violation } from './violation.ts';
 
 export type { OpenInfo } from './channel.ts';
 export { MuxStream, StreamResetError } from './stream.ts';
-
-/** A message is sent once it has this much; what is emitted together and is small shares one message. */
-const MESSAGE_BYTES = MAX_PAYLOAD_BYTES;
-/** Signals go out above the carrier's high water too; a peer that makes us say this much without reading is cut off. */
-const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 
 export interface MuxOptions {
   readonly side: 'session' | 'agent';
@@ -38,39 +35,19 @@ export interface MuxStats {
 }
 
 /**
- * Many streams on one authenticated carrier (PROTOCOL.md). Owns the transport from here on. Any violation by the peer
- * ends the tunnel: `closed` says why. Longer than a file should be: receiving, sending and the end share one state.
+ * Many streams on one link, or on one authenticated carrier (PROTOCOL.md). Owns it from here on. Any violation by the peer
+ * ends the tunnel: `closed` says why.
  */
 export class Mux {
   /** Undefined after our own close(); else why the tunnel ended. All streams have been reset by then. */
   readonly closed: Promise<Error | undefined>;
-  readonly #transport: Transport;
+  readonly #link: Link;
   readonly #options: MuxOptions;
   readonly #log: Log;
   readonly #limits: MuxLimits;
-  readonly #liveness: Liveness;
   readonly #owner: ChannelOwner;
-
-  /** Streams that are open on the wire. */
-  readonly #channels = new Map<StreamId, Channel>();
-  /** Streams that still exist on this side. */
-  readonly #streams = new Map<Channel, MuxStream>();
-  #openedByUs = 0;
-  #openedByPeer = 0;
-  #nextId: number;
-  #lastPeerId = 0;
-
-  readonly #writer = new MessageWriter();
-  readonly #sendQueue = new SendQueue();
-  readonly #signalling = new Set<Channel>();
-  #frames: Frame[] = [];
-  #pongDue: bigint | undefined;
-  #flushScheduled = false;
-  readonly #runFlush = (): void => {
-    this.#flushScheduled = false;
-    this.#flush();
-  };
-
+  readonly #streams: StreamTable;
+  readonly #sender: Sender;
   #receivedBytes = 0;
   #pendingBytes = 0;
   #grownBytes = 0;
@@ -78,36 +55,37 @@ export class Mux {
   #settleClosed: (reason: Error | undefined) => void = () => {};
   #over = false;
   #closing: Promise<void> | undefined;
-  #onIdle: (() => void) | undefined;
   #closeTimer: NodeJS.Timeout | undefined;
 
   constructor(transport: Transport, options: MuxOptions) {
-    this.#transport = transport;
     this.#options = options;
     this.#log = options.log ?? silentLog;
     this.#limits = { ...MUX_LIMITS, ...options.limits };
-    this.#nextId = options.side === 'session' ? 1 : 2;
+    this.#streams = new StreamTable(options.side, this.#limits.maxOpenStreams);
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
-    this.#liveness = new Liveness(
-      this.#limits,
-      (token) => this.#sendFrame({ type: 'ping', token }),
-      (silentMs) => this.#end(lost(`the carrier was silent for ${Math.round(silentMs)} ms`)),
-    );
+    const isLink = transport instanceof Link;
+    const link = isLink ? transport : new Link({ resumeForMs: 0, limits: this.#limits });
+    this.#link = link;
+    this.#sender = new Sender(link);
     this.#owner = this.#makeOwner();
-    transport.onDrain = () => this.#flush();
-    transport.onMessage = (message) => this.#receive(message);
-    transport.onClose = (error) => {
-      const why = error === undefined ? 'the peer closed the tunnel' : `the carrier was lost: ${errorText(error)}`;
-      this.#end(lost(why, error));
+    link.onDrain = () => this.#sender.flush();
+    link.onMessage = (message) => this.#receive(message);
+    link.onClose = (error) => {
+      if (error instanceof InterceptorError) this.#end(error);
+      else
+        this.#end(
+          lost(error === undefined ? 'the peer closed the tunnel' : `the carrier was lost: ${error.message}`, error),
+        );
     };
-    transport.resume();
+    if (!isLink) link.attach(transport, BEGINNING);
+    this.#sender.schedule();
   }
 
   /** Of the last answered ping, in milliseconds. */
   get roundTripMs(): number | undefined {
-    return this.#liveness.roundTripMs;
+    return this.#link.roundTripMs;
   }
 
   /**
@@ -116,14 +94,7 @@ export class Mux {
    */
   open(info: OpenInfo): MuxStream {
     if (this.#over || this.#closing !== undefined) throw lost('the tunnel is closed');
-    if (this.#openedByUs >= this.#limits.maxOpenStreams) {
-      throw new InterceptorError('STREAM_LIMIT', `${this.#openedByUs} streams are open in this tunnel`);
-    }
-    if (this.#nextId > MAX_STREAM_ID) throw new InterceptorError('STREAM_LIMIT', 'the stream ids are used up');
-    const id = toStreamId(this.#nextId);
-    this.#nextId += 2;
-    this.#openedByUs += 1;
-    return this.#addStream(new Channel(id, info, true, this.#owner));
+    return this.#addStream(new Channel(this.#streams.takeId(), info, true, this.#owner));
   }
 
   /**
@@ -135,14 +106,14 @@ export class Mux {
     if (Buffer.byteLength(text) > MAX_CONTROL_BYTES) {
       throw new InterceptorError('PROTOCOL_BAD_MESSAGE', `control message larger than ${MAX_CONTROL_BYTES} bytes`);
     }
-    this.#sendFrame({ type: 'control', text });
+    this.#sender.frame({ type: 'control', text });
   }
 
   stats(): MuxStats {
     return {
       openStreams: this.#streams.size,
       queuedBytes: this.#receivedBytes + this.#pendingBytes,
-      timers: this.#liveness.timers + (this.#closeTimer === undefined ? 0 : 1),
+      timers: this.#link.timers + (this.#closeTimer === undefined ? 0 : 1),
     };
   }
 
@@ -152,18 +123,18 @@ export class Mux {
     return this.#closing;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #closeOrderly(): Promise<void> {
-    if (!this.#over) {
+    if (!this.#over && this.#link.isAttached) {
       await new Promise<void>((resolve) => {
-        this.#onIdle = resolve;
+        this.#sender.onIdle = resolve;
         this.#closeTimer = setTimeout(resolve, this.#limits.closeDeadlineMs);
-        this.#scheduleFlush();
+        this.#sender.schedule();
       });
-      this.#onIdle = undefined;
+      this.#sender.onIdle = undefined;
       clearTimeout(this.#closeTimer);
       this.#closeTimer = undefined;
     }
@@ -175,30 +146,25 @@ export class Mux {
   #end(reason: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    this.#liveness.stop();
-    const transport = this.#transport;
-    transport.onDrain = undefined;
-    transport.onMessage = () => {}; // until the carrier is gone
+    const link = this.#link;
+    link.onDrain = undefined;
+    link.onMessage = () => {}; // until the carrier is gone
     if (reason === undefined) {
-      transport.onClose = () => this.#settleClosed(undefined);
-      transport.resume();
-      transport.close();
+      link.onClose = () => this.#settleClosed(undefined);
+      link.close();
     } else {
       this.#log.debug('tunnel ended', { reason: reason.message });
-      transport.onClose = undefined;
-      transport.terminate();
+      link.onClose = undefined;
+      link.terminate();
     }
-    for (const channel of this.#streams.keys()) channel.receiveReset('gone');
-    this.#signalling.clear();
-    this.#frames = [];
-    this.#onIdle?.();
+    for (const channel of this.#streams.channels()) channel.receiveReset('gone');
+    this.#sender.stop();
     if (reason !== undefined) this.#settleClosed(reason);
   }
 
   // ---- receiving
 
   #receive(message: Uint8Array): void {
-    this.#liveness.heard();
     try {
       for (const frame of decodeMessage(message)) {
         if (this.#over) return;
@@ -215,33 +181,28 @@ export class Mux {
         this.#handleOpen(frame);
         return;
       case 'opened':
-        this.#channel(frame.streamId)?.receiveOpened();
+        this.#streams.find(frame.streamId)?.receiveOpened();
         return;
       case 'data':
-        this.#channel(frame.streamId)?.receiveData(asBuffer(frame.payload));
+        this.#streams.find(frame.streamId)?.receiveData(asBuffer(frame.payload));
         return;
       case 'credit':
-        this.#channel(frame.streamId)?.receiveCredit(frame.bytes);
+        this.#streams.find(frame.streamId)?.receiveCredit(frame.bytes);
         return;
       case 'end':
-        this.#channel(frame.streamId)?.receiveEnd();
+        this.#streams.find(frame.streamId)?.receiveEnd();
         return;
       case 'reset':
-        this.#channel(frame.streamId)?.receiveReset(frame.reason);
-        return;
-      case 'ping':
-        // Only the latest is answered: a flood of pings costs one pong a flush.
-        this.#pongDue = frame.token;
-        this.#scheduleFlush();
-        return;
-      case 'pong':
-        this.#liveness.pong(frame.token);
+        this.#streams.find(frame.streamId)?.receiveReset(frame.reason);
         return;
       case 'control':
         this.#handleControl(frame.text);
         return;
+      case 'ping':
+      case 'pong':
       case 'ack':
-        return; // kept for resume (PROTOCOL.md "Resume"): nothing is held back for it yet
+      case 'close':
+        throw violation(`${frame.type} among frames of streams`);
       default:
         frame satisfies never;
     }
@@ -249,18 +210,14 @@ export class Mux {
 
   #handleOpen(frame: Frame & { type: 'open' }): void {
     const { streamId, kind, port, host, firstBytes } = frame;
-    if (this.#isOurs(streamId)) throw violation(`opened stream ${streamId}, an id of ours`);
-    if (streamId <= this.#lastPeerId) throw violation(`opened stream ${streamId} again`);
-    this.#lastPeerId = streamId;
-    if (this.#openedByPeer >= this.#limits.maxOpenStreams) {
-      this.#sendFrame({ type: 'reset', streamId, reason: 'limit' });
+    if (!this.#streams.takePeerId(streamId)) {
+      this.#sender.frame({ type: 'reset', streamId, reason: 'limit' });
       return;
     }
     if (this.#closing !== undefined) {
-      this.#sendFrame({ type: 'reset', streamId, reason: 'gone' });
+      this.#sender.frame({ type: 'reset', streamId, reason: 'gone' });
       return;
     }
-    this.#openedByPeer += 1;
     const info: OpenInfo = { kind, port, host };
     const channel = new Channel(streamId, info, false, this.#owner);
     const stream = this.#addStream(channel);
@@ -273,7 +230,7 @@ export class Mux {
     try {
       message = parseControlMessage(text);
     } catch (error) {
-      // A newer peer may say what we do not know (PROTOCOL.md "Control"); it expects no answer.
+      // A newer peer may say what we do not know; it expects no answer.
       this.#log.debug('control message ignored', { reason: errorText(error) });
       return;
     }
@@ -292,25 +249,11 @@ export class Mux {
     }
   }
 
-  /** The stream a frame is for; undefined when it closed while the frame was on its way. */
-  #channel(id: StreamId): Channel | undefined {
-    const channel = this.#channels.get(id);
-    if (channel !== undefined) return channel;
-    const wasOpened = this.#isOurs(id) ? id < this.#nextId : id <= this.#lastPeerId;
-    if (!wasOpened) throw violation(`frame for stream ${id}, which was never opened`);
-    return undefined;
-  }
-
-  #isOurs(id: StreamId): boolean {
-    return id % 2 === (this.#options.side === 'session' ? 1 : 0);
-  }
-
   // ---- streams
 
   #addStream(channel: Channel): MuxStream {
-    this.#channels.set(channel.id, channel);
     const stream = new MuxStream(channel);
-    this.#streams.set(channel, stream);
+    this.#streams.add(channel, stream);
     return stream;
   }
 
@@ -319,24 +262,14 @@ export class Mux {
     return {
       limits: this.#limits,
       get shortestRoundTripMs() {
-        return mux.#liveness.shortestRoundTripMs;
+        return mux.#link.shortestRoundTripMs;
       },
-      wantsToSend: (channel) => {
-        this.#sendQueue.add(channel);
-        this.#scheduleFlush();
-      },
-      wantsToSignal: (channel) => {
-        this.#signalling.add(channel);
-        this.#scheduleFlush();
-      },
-      released: (channel) => {
-        this.#streams.delete(channel);
-      },
+      wantsToSend: (channel) => this.#sender.wantsToSend(channel),
+      wantsToSignal: (channel) => this.#sender.wantsToSignal(channel),
+      released: (channel) => this.#streams.released(channel),
       wireClosed: (channel) => {
-        this.#channels.delete(channel.id);
-        this.#sendQueue.delete(channel);
-        if (channel.byUs) this.#openedByUs -= 1;
-        else this.#openedByPeer -= 1;
+        this.#streams.wireClosed(channel);
+        this.#sender.forget(channel);
       },
       addQueued: (receivedBytes, pendingBytes) => {
         this.#receivedBytes += receivedBytes;
@@ -356,84 +289,12 @@ export class Mux {
 
   /** Too much is unread in this tunnel: the stream that holds most of it is reset. */
   #shed(): void {
-    let largest: Channel | undefined;
-    for (const channel of this.#streams.keys()) {
-      if (largest === undefined || channel.receivedBytes > largest.receivedBytes) largest = channel;
-    }
-    const stream = largest === undefined ? undefined : this.#streams.get(largest);
+    const stream = this.#streams.largest();
     this.#log.warn('stream reset: too many bytes unread in this tunnel', { streamId: stream?.id });
     stream?.resetAndDestroy('limit');
-  }
-
-  // ---- sending
-
-  #sendFrame(frame: Frame): void {
-    if (this.#over) return;
-    this.#frames.push(frame);
-    this.#scheduleFlush();
-  }
-
-  #scheduleFlush(): void {
-    if (this.#flushScheduled || this.#over) return;
-    this.#flushScheduled = true;
-    // Not setImmediate: 15 % more latency of a short stream, and no more throughput (measured).
-    process.nextTick(this.#runFlush);
-  }
-
-  /** Writes signals, then data in turns until nobody has any or the carrier is full; its drain goes on from there. */
-  #flush(): void {
-    if (this.#over) return;
-    this.#writeSignals();
-    while (this.#transport.bufferedBytes < TRANSPORT_HIGH_WATER_BYTES) {
-      const channel = this.#sendQueue.next();
-      if (channel === undefined) break;
-      channel.writeData(this.#writer, MAX_PAYLOAD_BYTES);
-      this.#sendWhenFull();
-    }
-    if (this.#writer.byteLength > 0) this.#sendMessage();
-    if (this.#transport.bufferedBytes > MAX_UNSENT_BYTES) this.#end(lost('the peer does not read'));
-    else if (this.#onIdle !== undefined && this.#frames.length === 0 && this.#sendQueue.isIdle) this.#onIdle();
-  }
-
-  #writeSignals(): void {
-    if (this.#pongDue !== undefined) {
-      this.#writer.frame({ type: 'pong', token: this.#pongDue });
-      this.#pongDue = undefined;
-    }
-    const frames = this.#frames;
-    this.#frames = [];
-    for (const frame of frames) {
-      if (frame.type === 'control' && this.#writer.byteLength > 0) this.#sendMessage();
-      this.#writer.frame(frame);
-      this.#sendWhenFull();
-    }
-    for (const channel of this.#signalling) {
-      this.#signalling.delete(channel);
-      channel.writeSignals(this.#writer);
-      this.#sendWhenFull();
-      // What did not fit into the open frame.
-      if (channel.canSend) this.#sendQueue.add(channel);
-    }
-  }
-
-  #sendWhenFull(): void {
-    if (this.#writer.byteLength >= MESSAGE_BYTES) this.#sendMessage();
-  }
-
-  #sendMessage(): void {
-    const message = this.#writer.take();
-    this.#transport.send(message, () => this.#writer.recycle(message));
   }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function lost(what: string, cause?: Error): InterceptorError {
-  return new InterceptorError('TUNNEL_LOST', what, cause === undefined ? {} : { cause });
-}
-
-function violation(what: string): InterceptorError {
-  return new InterceptorError('PROTOCOL_BAD_FRAME', `the peer broke the protocol: ${what}`);
 }

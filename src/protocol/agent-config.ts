@@ -1,4 +1,5 @@
 import { InterceptorError } from '../errors.ts';
+import { shown } from './shown.ts';
 
 /**
  * What the installing session tells the agent through its container: the only contract between `cli/kube` and `agent/`
@@ -13,6 +14,8 @@ export interface AgentConfig {
   /** `replaced`: that container is not in the pod, nobody answers in its place; then `port` and `appPort` of a route are the same. */
   readonly app: 'present' | 'replaced';
   readonly routes: readonly AgentRoute[];
+  /** Plain-HTTP port of the preStop hooks, in the pod; none where no container has one. */
+  readonly drainPort?: number;
   /** The agent ends itself (exit code 0) once no session has used it for this long: a pod that nobody else would end. */
   readonly exitIdleMs?: number;
 }
@@ -57,9 +60,14 @@ export const AGENT_CREDENTIALS_DIR = '/kube-intercept/credentials';
 /** The app's volume mounts appear below this folder in the agent. */
 export const AGENT_VOLUMES_DIR = '/kube-intercept/volumes';
 
+/** How long a preStop hook is answered at the latest: the pods' grace period is longer by this. */
+export const DRAIN_MAX_MS = 10_000;
+
 /** Paths served on the tunnel port. */
 export const TUNNEL_PATH = '/tunnel';
 export const READY_PATH = '/readyz';
+/** Of the preStop hooks, on the drain port. */
+export const DRAIN_PATH = '/drain';
 
 /** @throws InterceptorError INTERNAL naming what is wrong with the text */
 export function parseAgentConfig(text: string): AgentConfig {
@@ -72,8 +80,8 @@ export function parseAgentConfig(text: string): AgentConfig {
     throw new InterceptorError('INTERNAL', `${AGENT_CONFIG_ENV} is not JSON`, { cause });
   }
   if (typeof value !== 'object' || value === null) throw bad('no object');
-  const { version, tunnelPort, container, app, routes, exitIdleMs } = value as Record<string, unknown>;
-  if (version !== 1) throw bad(`version ${String(version)}`);
+  const { version, tunnelPort, container, app, routes, drainPort, exitIdleMs } = value as Record<string, unknown>;
+  if (version !== 1) throw bad(`version ${shown(version)}`);
   if (!isPort(tunnelPort)) throw bad('tunnelPort');
   if (typeof container !== 'string') throw bad('container');
   if (app !== 'present' && app !== 'replaced') throw bad('app');
@@ -85,8 +93,17 @@ export function parseAgentConfig(text: string): AgentConfig {
     if (protocol !== 'tcp' && protocol !== 'udp') throw bad('route protocol');
     return { port, appPort, protocol };
   });
+  if (drainPort !== undefined && !isPort(drainPort)) throw bad('drainPort');
   if (exitIdleMs !== undefined && (typeof exitIdleMs !== 'number' || !(exitIdleMs > 0))) throw bad('exitIdleMs');
-  return { version, tunnelPort, container, app, routes: parsed, ...(exitIdleMs === undefined ? {} : { exitIdleMs }) };
+  return {
+    version,
+    tunnelPort,
+    container,
+    app,
+    routes: parsed,
+    ...(drainPort === undefined ? {} : { drainPort }),
+    ...(exitIdleMs === undefined ? {} : { exitIdleMs }),
+  };
 }
 
 export function isPort(value: unknown): value is number {

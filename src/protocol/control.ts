@@ -1,6 +1,7 @@
 import { InterceptorError } from '../errors.ts';
 import type { Filter } from '../http/filter.ts';
 import type { TlsLack } from '../http/routing.ts';
+import { shown } from './shown.ts';
 
 /**
  * Control messages: JSON in control frames on stream 0 (PROTOCOL.md "Control"). Requests go from session to agent, one
@@ -58,15 +59,37 @@ export type ControlEvent =
 
 /** The three messages before anything else (PROTOCOL.md "Handshake"). All binary fields are base64url. */
 export type HandshakeMessage =
-  | { readonly type: 'hello'; readonly versions: readonly number[]; readonly nonce: string; readonly pod: string }
+  | {
+      readonly type: 'hello';
+      readonly versions: readonly number[];
+      readonly nonce: string;
+      readonly ecdh: string;
+      readonly pod: string;
+    }
   | {
       readonly type: 'proof';
       readonly version: number;
       readonly nonce: string;
+      readonly ecdh: string;
       readonly session: SessionIdentity;
+      readonly link: LinkOffer;
       readonly mac: string;
     }
-  | { readonly type: 'welcome'; readonly mac: string };
+  | ({ readonly type: 'welcome'; readonly mac: string } & LinkAnswer);
+
+/** The tunnel that the session wants to begin or to go on with. */
+export interface LinkOffer {
+  readonly id: string;
+  /** The session had it before: an agent that does not know it has lost its state. */
+  readonly begun: boolean;
+  /** Messages the session has received of it. */
+  readonly received: number;
+  /** How long both ends keep it without a carrier. */
+  readonly resumeMs: number;
+}
+
+/** How many messages of the link the agent has received; unknown: it was begun and the agent has it no more. */
+export type LinkAnswer = { readonly received: number } | { readonly unknown: true };
 
 export interface SessionIdentity {
   readonly sessionId: string;
@@ -80,6 +103,8 @@ export interface Holder extends SessionIdentity {
   readonly lastSeenMs: number;
   /** Whether its carrier is up now. */
   readonly connected: boolean;
+  /** The carrier was lost a moment ago: the streams of the session wait for another one. */
+  readonly reconnecting?: boolean;
   /** When the last request or connection of its intercepts ended; now while one is open; absent: none so far. */
   readonly lastActivityMs?: number;
 }
@@ -251,25 +276,31 @@ export function parseControlMessage(text: string): ControlMessage {
     case 'event':
       return parseEvent(value, bad);
     case 'hello': {
-      const { versions, nonce, pod } = value;
+      const { versions, nonce, ecdh, pod } = value;
       if (!Array.isArray(versions) || !versions.every(isId) || typeof nonce !== 'string' || typeof pod !== 'string')
         throw bad('hello');
-      return { type: 'hello', versions, nonce, pod };
+      // Version 1 had none, and must be told from noise.
+      return { type: 'hello', versions, nonce, ecdh: typeof ecdh === 'string' ? ecdh : '', pod };
     }
     case 'proof': {
-      const { version, nonce, session, mac } = value;
-      if (!isId(version) || typeof nonce !== 'string' || !isIdentity(session) || typeof mac !== 'string')
+      const { version, nonce, ecdh, session, link, mac } = value;
+      if (!isId(version) || typeof nonce !== 'string' || typeof ecdh !== 'string' || typeof mac !== 'string')
         throw bad('proof');
+      if (!isIdentity(session) || !isLinkOffer(link)) throw bad('proof');
       const { sessionId, user, host } = session;
-      return { type: 'proof', version, nonce, session: { sessionId, user, host }, mac };
+      const { id, begun, received, resumeMs } = link;
+      const offer = { id, begun, received, resumeMs };
+      return { type: 'proof', version, nonce, ecdh, session: { sessionId, user, host }, link: offer, mac };
     }
     case 'welcome': {
-      const { mac } = value;
+      const { mac, received, unknown } = value;
       if (typeof mac !== 'string') throw bad('welcome');
-      return { type: 'welcome', mac };
+      if (unknown === true) return { type: 'welcome', unknown, mac };
+      if (!isId(received)) throw bad('welcome');
+      return { type: 'welcome', received, mac };
     }
     default:
-      throw bad(`type ${String(value.type)}`);
+      throw bad(`type ${shown(value.type)}`);
   }
 }
 
@@ -301,7 +332,7 @@ function parseEvent(value: Record<string, unknown>, bad: (what: string) => Error
     case 'files-changed':
       return { type: 'event', event };
     default:
-      throw bad(`event ${String(event)}`);
+      throw bad(`event ${shown(event)}`);
   }
 }
 
@@ -322,14 +353,24 @@ function isIdentity(value: unknown): value is SessionIdentity {
   );
 }
 
+function isLinkOffer(value: unknown): value is LinkOffer {
+  return (
+    isRecord(value) &&
+    typeof value.id === 'string' &&
+    typeof value.begun === 'boolean' &&
+    isId(value.received) &&
+    isId(value.resumeMs)
+  );
+}
+
 export function isHolder(value: unknown): value is Holder {
   return (
     isIdentity(value) &&
     isRecord(value) &&
-    typeof value.sinceMs === 'number' &&
-    typeof value.lastSeenMs === 'number' &&
+    Number.isFinite(value.sinceMs) &&
+    Number.isFinite(value.lastSeenMs) &&
     typeof value.connected === 'boolean' &&
-    (value.lastActivityMs === undefined || typeof value.lastActivityMs === 'number')
+    (value.lastActivityMs === undefined || Number.isFinite(value.lastActivityMs))
   );
 }
 

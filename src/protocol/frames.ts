@@ -29,7 +29,9 @@ export type Frame =
   /** JSON, UTF-8: parseControlMessage. */
   | { readonly type: 'control'; readonly text: string }
   /** Messages received so far on this tunnel, for resume. */
-  | { readonly type: 'ack'; readonly messages: bigint };
+  | { readonly type: 'ack'; readonly messages: bigint }
+  /** The tunnel is over on purpose: nothing is resumed. */
+  | { readonly type: 'close' };
 
 export type FrameType = Frame['type'];
 
@@ -45,18 +47,20 @@ export const FRAME_NUMBERS = {
   pong: 8,
   control: 9,
   ack: 10,
+  close: 11,
 } as const satisfies Record<FrameType, number>;
 
 /** First protocol version that knows each frame type. */
 export const FRAME_SINCE: Record<FrameType, number> = {
-  open: 1,
-  opened: 1,
-  data: 1,
-  credit: 1,
-  end: 1,
-  reset: 1,
-  ping: 1,
-  pong: 1,
-  control: 1,
-  ack: 1,
+  open: 2,
+  opened: 2,
+  data: 2,
+  credit: 2,
+  end: 2,
+  reset: 2,
+  ping: 2,
+  pong: 2,
+  control: 2,
+  ack: 2,
+  close: 2,
 };

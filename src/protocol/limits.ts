@@ -24,3 +24,7 @@ export const MAX_OPEN_STREAMS = 4096;
 
 /** Who dials in has this long to prove itself. */
 export const HANDSHAKE_DEADLINE_MS = 5_000;
+
+/** How long a tunnel without a carrier is kept where nobody says otherwise, and at most. */
+export const RESUME_FOR_MS = 30_000;
+export const MAX_RESUME_MS = 300_000;

@@ -1,7 +1,7 @@
 import { InterceptorError } from '../errors.ts';
 
 /** Protocol versions this build speaks, newest first. A change of wire bytes adds one here and to PROTOCOL.md. */
-export const PROTOCOL_VERSIONS: readonly number[] = [1];
+export const PROTOCOL_VERSIONS: readonly number[] = [2];
 
 /**
  * The newest version both sides speak.

@@ -54,7 +54,7 @@ export class BareSocket {
       },
     ]);
     await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/bare', '--timeout=60s'], { timeoutMs: 65_000 });
-    return new BareSocket(await loadKubeConfig({ kubeconfig: namespace.editKubeconfig }), namespace.name);
+    return new BareSocket(await loadKubeConfig({ kubeconfig: namespace.developerKubeconfig }), namespace.name);
   }
 
   /** Round trips of a small message, one after another, in milliseconds. */

@@ -41,7 +41,7 @@ export async function measureNetwork(
   size: BenchSize,
 ): Promise<Row[]> {
   const upstreams = await startUpstreams(cluster, namespace);
-  const near = namespace.editKubeconfig;
+  const near = namespace.developerKubeconfig;
   const forward = await PortForward.start(cluster, near, 'api');
   const inside = (network: Network): Runner => insideRunner(near, network);
   const address = `http://${upstreams.clusterIps.api}`; // no lookup: port-forward has none either, and it is a row of its own

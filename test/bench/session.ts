@@ -8,7 +8,7 @@ export const INTERCEPT = fileURLToPath(new URL('../../dist/intercept.mjs', impor
 /** Starts `intercept … --json` on this machine: no relay between it and the API server, as with the baselines. */
 export function startSession(namespace: TestNamespace, args: readonly string[]): InterceptRun {
   const child = spawn(process.execPath, [INTERCEPT, ...args, '--json'], {
-    env: { ...process.env, KUBECONFIG: namespace.editKubeconfig },
+    env: { ...process.env, KUBECONFIG: namespace.developerKubeconfig },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   return new InterceptRun(child, 'stdout');

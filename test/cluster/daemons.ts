@@ -2,9 +2,18 @@ import { spawn } from 'node:child_process';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { lastLines } from './exec.ts';
+import { lastLines, waitFor } from './exec.ts';
 import { PAUSE_IMAGE } from './images.ts';
-import { API_PORT, CLUSTER_DOMAIN, ETCD_URL, INSIDE, type Layout, NODE_NAME, SERVICE_CIDR } from './layout.ts';
+import {
+  API_PORT,
+  CLUSTER_DOMAIN,
+  ETCD_URL,
+  INSIDE,
+  type Layout,
+  NODE_NAME,
+  POD_SECURITY_PORT,
+  SERVICE_CIDR,
+} from './layout.ts';
 import { insideCache } from './node-config.ts';
 import type { NodeNamespace } from './node-namespace.ts';
 
@@ -18,7 +27,8 @@ export const DAEMONS = [
   'kube-proxy',
   'dns',
 ] as const;
-export type Daemon = (typeof DAEMONS)[number];
+/** The last one is started with the cluster, and the cluster works without it. */
+export type Daemon = (typeof DAEMONS)[number] | 'pod-security';
 
 /** Starts one daemon in the node's namespaces, apart from this process and its terminal, and records its pid. */
 export async function startDaemon(layout: Layout, node: NodeNamespace, name: Daemon): Promise<void> {
@@ -45,6 +55,23 @@ export async function isDaemonRunning(layout: Layout, name: Daemon): Promise<boo
   return commandLine.startsWith('nsenter\0');
 }
 
+/**
+ * Ends a daemon as an init system does: SIGTERM, and SIGKILL for one that has not ended by then (the API server waits a
+ * minute for its watchers).
+ */
+export async function stopDaemon(layout: Layout, name: Daemon, patienceMs = 3_000): Promise<void> {
+  const outer = (await readFile(pidFile(layout, name), 'utf8')).trim();
+  const [inner] = (await readFile(`/proc/${outer}/task/${outer}/children`, 'utf8')).trim().split(' ').map(Number);
+  if (!inner) throw new Error(`${name} does not run`);
+  process.kill(inner, 'SIGTERM'); // nsenter(1), which waits for it, ends behind it
+  const ended = async (): Promise<true | undefined> => ((await isDaemonRunning(layout, name)) ? undefined : true);
+  const waiting = { intervalMs: 50, onTimeout: () => new Error(`${name} does not end`) };
+  await waitFor(ended, { ...waiting, timeoutMs: patienceMs }).catch(async () => {
+    process.kill(inner, 'SIGKILL');
+    await waitFor(ended, { ...waiting, timeoutMs: 10_000 });
+  });
+}
+
 /** The end of a daemon's log, for an error message. */
 export async function daemonLog(layout: Layout, name: Daemon): Promise<string> {
   const text = await readFile(logFile(layout, name), 'utf8').catch(() => ''); // ENOENT: never started
@@ -53,6 +80,11 @@ export async function daemonLog(layout: Layout, name: Daemon): Promise<string> {
 
 function logFile(layout: Layout, name: Daemon): string {
   return join(layout.stateDir, 'logs', `${name}.log`);
+}
+
+/** Where the API server writes what service accounts asked of it. */
+export function auditLog(layout: Layout): string {
+  return join(layout.stateDir, 'logs', 'audit.log');
 }
 
 function pidFile(layout: Layout, name: Daemon): string {
@@ -93,6 +125,16 @@ function describeDaemon(layout: Layout, name: Daemon): { command: string[]; moun
       };
     case 'dns':
       return { mounts: false, command: dnsCommand(layout, pki) };
+    case 'pod-security':
+      return {
+        mounts: false,
+        command: ourScript(
+          './pod-security-server.ts',
+          `${pki}/pod-security.crt`,
+          `${pki}/pod-security.key`,
+          String(POD_SECURITY_PORT),
+        ),
+      };
     default:
       return name satisfies never;
   }
@@ -131,6 +173,11 @@ function apiServerFlags(layout: Layout, pki: string): string[] {
     `--service-account-key-file=${pki}/service-account.key`,
     `--service-account-signing-key-file=${pki}/service-account.key`,
     '--authorization-mode=Node,RBAC',
+    // What service accounts of tests asked for and were refused: test/support/refused-requests.ts.
+    `--audit-policy-file=${here('./audit-policy.json')}`,
+    `--audit-log-path=${auditLog(layout)}`,
+    '--audit-log-maxsize=64',
+    '--audit-log-maxbackup=1',
     '--allow-privileged=true',
   ];
 }
@@ -176,13 +223,14 @@ function kubeletFlags(layout: Layout): string[] {
 }
 
 function dnsCommand(layout: Layout, pki: string): string[] {
-  const script = fileURLToPath(new URL('./dns-server.ts', import.meta.url));
-  return [
-    process.execPath,
-    '--import',
-    import.meta.resolve('tsx'),
-    script,
-    `${pki}/dns.kubeconfig`,
-    layout.nodeAddress,
-  ];
+  return ourScript('./dns-server.ts', `${pki}/dns.kubeconfig`, layout.nodeAddress);
+}
+
+function ourScript(file: string, ...args: readonly string[]): string[] {
+  return [process.execPath, '--import', import.meta.resolve('tsx'), here(file), ...args];
+}
+
+/** A file beside this one. */
+function here(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
 }

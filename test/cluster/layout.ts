@@ -16,6 +16,8 @@ export const DNS_SERVICE_IP = '10.96.0.10';
 export const CLUSTER_DOMAIN = 'cluster.local';
 export const DNS_PORT = 10053;
 export const API_PORT = 6443;
+/** Of 127.0.0.1 on the node. */
+export const POD_SECURITY_PORT = 10443;
 export const ETCD_URL = 'http://127.0.0.1:2379';
 
 /** As many laptops as can be up at once; the API server's certificate is valid for each of their relay addresses. */

@@ -4,6 +4,7 @@ import { removeAbandonedLaptops } from './laptop-namespace.ts';
 import { type Layout, readLayout } from './layout.ts';
 import { withLock } from './lock.ts';
 import { removeNodeNamespace } from './node-namespace.ts';
+import { bringPodSecurityUp } from './pod-security-up.ts';
 import { ClusterError, note, step } from './progress.ts';
 import { bringUp, findProblem } from './up.ts';
 
@@ -36,7 +37,10 @@ async function main(command: string | undefined, layout: Layout): Promise<void> 
   switch (command) {
     case 'up':
       await requireSupportedMachine();
-      await locked(() => bringUp(layout));
+      await locked(async () => {
+        await bringUp(layout);
+        await bringPodSecurityUp(layout);
+      });
       process.stdout.write(`${layout.kubeconfig}\n`);
       return;
     case 'down':

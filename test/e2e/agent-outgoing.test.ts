@@ -122,18 +122,21 @@ describe.skipIf(cluster === undefined)('what a session opens in the pod', () => 
     const key = parseTunnelKey(Buffer.from(secret?.data.key ?? '', 'base64').toString());
     const env = pod.spec.containers.flatMap((container) => container.env ?? []);
     const { tunnelPort } = parseAgentConfig(env.find(({ name }) => name === AGENT_CONFIG_ENV)?.value ?? '');
-    const access = await loadKubeConfig({ kubeconfig: scene.namespace.editKubeconfig });
-    return await connectAgentTunnel({
-      access,
-      address: { namespace: scene.namespace.name, pod: pod.metadata.name, tunnelPort, certificate: '' },
-      key,
-      identity: { sessionId: randomUUID(), user: 'test', host: 'test' },
-      carrier: 'proxy',
-      onOpen: (stream) => stream.refuse('refused'),
-      onEvent: ({ event }) => events.push(event),
-      log: silentLog,
-      signal: AbortSignal.timeout(30_000),
-    });
+    const access = await loadKubeConfig({ kubeconfig: scene.namespace.developerKubeconfig });
+    return await connectAgentTunnel(
+      {
+        access,
+        address: { namespace: scene.namespace.name, pod: pod.metadata.name, tunnelPort, certificate: '' },
+        key,
+        identity: { sessionId: randomUUID(), user: 'test', host: 'test' },
+        resumeMs: 0,
+        onOpen: (stream) => stream.refuse('refused'),
+        onEvent: ({ event }) => events.push(event),
+        log: silentLog,
+      },
+      'proxy',
+      AbortSignal.timeout(30_000),
+    );
   }
 
   const openTcp = (host: string, port: number): MuxStream => tunnel.mux.open({ kind: 'tcp', host, port });

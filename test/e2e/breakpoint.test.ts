@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
+import { endRuns, type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { type Laptop, startLaptop } from '../support/laptop.ts';
 import { type MixedKind, MixedLoad } from '../support/mixed-load.ts';
 import { processesWith } from '../support/processes.ts';
@@ -19,7 +19,11 @@ interface Pods {
   readonly items: readonly {
     readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
     readonly status: {
-      readonly containerStatuses: readonly { readonly containerID: string; readonly restartCount: number }[];
+      readonly containerStatuses: readonly {
+        readonly name: string;
+        readonly containerID: string;
+        readonly restartCount: number;
+      }[];
       readonly conditions: readonly { readonly type: string; readonly lastTransitionTime: string }[];
     };
   }[];
@@ -44,11 +48,12 @@ describe.skipIf(cluster === undefined)('a process that a debugger holds', () => 
     return `BREAKPOINT_OF=${scene.namespace.name}-${key}`;
   }
 
-  /** Containers, restarts and since when the pods are ready. */
+  /** Containers, restarts and since when the pods with the agent are ready. */
   async function pods(): Promise<unknown> {
     const { items } = await scene.namespace.get<Pods>('pods');
     return items
       .filter(({ metadata }) => metadata.name.startsWith('web-') && metadata.deletionTimestamp === undefined)
+      .filter(({ status }) => status.containerStatuses.some(({ name }) => name === 'kube-intercept-agent'))
       .map(({ metadata, status }) => ({
         name: metadata.name,
         containers: status.containerStatuses.map(({ containerID, restartCount }) => [containerID, restartCount]),
@@ -67,10 +72,7 @@ describe.skipIf(cluster === undefined)('a process that a debugger holds', () => 
     await start(colleague, await scene.copyProcess(colleague), 'b');
   });
   afterAll(async () => {
-    for (const { child, exited } of runs) {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGINT');
-      await exited;
-    }
+    await endRuns(runs);
     await colleague?.dispose();
     await scene?.[Symbol.asyncDispose]();
   });

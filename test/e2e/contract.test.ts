@@ -35,6 +35,11 @@ describe.skipIf(cluster === undefined)('intercept without a command', () => {
       { name: 'two', replicas: 1, code: TWO_PORTS_CODE, service: TWO_PORTS },
       { name: 'db', replicas: 1, kind: 'StatefulSet' },
     );
+    // the node's proxy, which may just have started, has to hear of them
+    await waitFor(async () => ((await scene.call('web')).by.app === 20 ? true : undefined), {
+      timeoutMs: 60_000,
+      onTimeout: () => new Error('the app does not answer'),
+    });
   });
   afterAll(async () => scene?.[Symbol.asyncDispose]());
 
@@ -187,6 +192,15 @@ describe.skipIf(cluster === undefined)('intercept without a command', () => {
       assert.match(result.stderr, new RegExp(`found ${workload}`));
       assert.match(result.stdout, new RegExp(`^--- \\S*${workload}$[\\s\\S]*^\\+.*name: kube-intercept-agent$`, 'm'));
       assert.equal(/^--- \S*service\/two$/m.test(result.stdout), workload === 'deployment/two', result.stdout);
+    }
+    for (const [mode, says, changes] of [
+      [['--replace'], /takes container app out/, /^-\s+- name: app$/m],
+      [['--capture', 'redirect'], /init container kube-intercept-redirect/, /^\+.*name: kube-intercept-redirect$/m],
+    ] as const) {
+      const result = await cli('sts/db', '--port', '3000', ...mode, '--dry-run');
+      assert.equal(result.code, 0, result.stderr);
+      assert.match(result.stdout, says);
+      assert.match(result.stdout, changes);
     }
     assert.deepEqual([await versions(), await scene.leftovers()], before);
   });

@@ -3,6 +3,7 @@ import { describe, type TestContext, test as vitestTest } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
 import { type TestCluster, useCluster } from '../support/cluster.ts';
 import { startDenier } from '../support/denying-webhook.ts';
+import { readDeveloperRole } from '../support/developer-role.ts';
 import { FailingBench } from '../support/failing-run.ts';
 import { service, sleeper } from '../support/failing-workloads.ts';
 import type { InterceptRun } from '../support/intercept-run.ts';
@@ -132,6 +133,14 @@ describe('an intercept that cannot come about takes itself back', () => {
     assert.match(refused.hint, /webhook/);
   });
 
+  test('PodSecurity restricted, which the agent passes, refuses --capture redirect by name, with the way out', async (bench) => {
+    await deployWeb(bench);
+    const failure = await refusedRollout(bench, ['--capture', 'redirect']);
+    assert.match(failure.message, /violates PodSecurity "restricted:\w+": .*container "kube-intercept-redirect"/);
+    assert.doesNotMatch(failure.message, /"(app|kube-intercept-agent)"/);
+    assert.match(failure.hint, /does not allow NET_ADMIN, which --capture redirect needs: use --replace/);
+  });
+
   test('an app that does not start again is put back, and its last words are shown', async (bench) => {
     const settings = (mode: string): unknown => ({
       apiVersion: 'v1',
@@ -216,13 +225,11 @@ describe('the command', () => {
 });
 
 /** What a session needs, without the ways to the agent. */
-const RIGHTS: readonly Rule[] = [
-  { apiGroups: [''], resources: ['services', 'pods'], verbs: ['get', 'list', 'watch'] },
-  { apiGroups: ['apps'], resources: ['deployments', 'statefulsets', 'replicasets'], verbs: ['get', 'list', 'watch'] },
-  { apiGroups: ['apps'], resources: ['deployments'], verbs: ['patch'] },
-  { apiGroups: ['apps'], resources: ['replicasets'], verbs: ['delete', 'patch'] },
-  { apiGroups: [''], resources: ['configmaps', 'secrets'], verbs: ['get', 'list', 'create', 'delete'] },
-];
+/** All that a developer has, but for the ways to the agents. */
+const WAYS = ['pods/proxy', 'pods/portforward'];
+const RIGHTS: readonly Rule[] = (await readDeveloperRole()).rules.filter(
+  ({ resources }) => !resources.some((resource) => WAYS.includes(resource)),
+);
 const FORWARD: Rule = { apiGroups: [''], resources: ['pods/portforward'], verbs: ['get', 'create'] };
 
 function withToken(token: string): (config: TestKubeconfig) => TestKubeconfig {
@@ -260,10 +267,13 @@ describe('a user', () => {
 });
 
 /** An intercept whose pods the namespace refuses: rolled back by itself, and told within 5 s of the refusal's event. */
-async function refusedRollout(bench: FailingBench): ReturnType<FailingBench['failed']> {
+async function refusedRollout(
+  bench: FailingBench,
+  options: readonly string[] = [],
+): ReturnType<FailingBench['failed']> {
   const before = await bench.snapshot();
   const startedAt = performance.now();
-  const run = await bench.start(['web', '--port', '3000', ...listen]);
+  const run = await bench.start(['web', '--port', '3000', ...options, ...listen]);
   const knownAtMs = await whenKnown(async () => {
     const { items } = await bench.namespace.get<{ items: { reason?: string }[] }>('events');
     return items.some(({ reason }) => reason === 'FailedCreate') || run.child.exitCode !== null;

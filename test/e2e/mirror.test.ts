@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
+import { endRuns, type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { type Laptop, startLaptop } from '../support/laptop.ts';
 import { processesWith } from '../support/processes.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
@@ -67,10 +67,7 @@ describe.skipIf(!canRun)('copies for laptops', () => {
   });
   afterAll(async () => {
     colleague?.relay.resume();
-    for (const { child, exited } of runs) {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGINT');
-      await exited;
-    }
+    await endRuns(runs);
     await colleague?.dispose();
     await scene?.[Symbol.asyncDispose]();
   });

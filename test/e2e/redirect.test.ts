@@ -37,7 +37,8 @@ describe.skipIf(cluster === undefined)('--capture redirect', () => {
   let scene: Scene;
 
   beforeAll(async () => {
-    if (cluster !== undefined) scene = await Scene.open(cluster, 'redirect', CODE);
+    // Its init container needs NET_ADMIN.
+    if (cluster !== undefined) scene = await Scene.open(cluster, 'redirect', CODE, { podSecurity: 'privileged' });
   }, START_MS);
   afterAll(async () => {
     await scene?.[Symbol.asyncDispose]();

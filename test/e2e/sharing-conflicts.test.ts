@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
-import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
+import { endRuns, type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { type Laptop, startLaptop } from '../support/laptop.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
 import { APP_CODE } from '../support/workloads.ts';
@@ -83,10 +83,7 @@ describe.skipIf(cluster === undefined)('who comes second on a port', () => {
     ]);
   });
   afterAll(async () => {
-    for (const { child, exited } of runs) {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGINT');
-      await exited;
-    }
+    await endRuns(runs);
     await colleague?.dispose();
     await scene?.[Symbol.asyncDispose]();
   });

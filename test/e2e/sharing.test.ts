@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
-import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
+import { endRuns, type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { type Laptop, startLaptop } from '../support/laptop.ts';
 import { callMixed, type MixedKind, MixedLoad, type MixedReport } from '../support/mixed-load.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
@@ -22,9 +22,15 @@ const KINDS: Readonly<Record<string, MixedKind & { readonly who: string }>> = {
   'a in a cookie': { who: 'a', fields: { Cookie: 'theme=dark; intercept=a' } },
   'b in baggage': { who: 'b', fields: { Baggage: 'intercept=b' } },
   'b in a cookie': { who: 'b', fields: { cookie: 'intercept=b; theme=dark' } },
-  'c with its header': { who: 'c', fields: { baggage: 'intercept=c', 'X-Team': 'red' } },
-  'c without its header': { who: 'app', fields: { baggage: 'intercept=c' } },
-  'c with another header': { who: 'app', fields: { baggage: 'intercept=c', 'X-Team': 'redder' } },
+  'c with its header': { who: 'c', fields: { baggage: 'intercept=c', 'X-Team': 'red' }, path: '/?a&team=' },
+  'c without its header': { who: 'app', fields: { baggage: 'intercept=c' }, path: '/?team=' },
+  'c with another header': { who: 'app', fields: { baggage: 'intercept=c', 'X-Team': 'redder' }, path: '/?team=' },
+  'c without its query': { who: 'app', fields: { baggage: 'intercept=c', 'X-Team': 'red' }, path: '/team=' },
+  'c for another host': {
+    who: 'app',
+    fields: { baggage: 'intercept=c', 'X-Team': 'red', Host: 'api' },
+    path: '/?team=',
+  },
   'the header alone': { who: 'app', fields: { 'x-team': 'red' } },
   'nobody in baggage': { who: 'app', fields: { baggage: 'intercept=ab, other=a' } },
   unkeyed: { who: 'app', fields: {} },
@@ -32,7 +38,7 @@ const KINDS: Readonly<Record<string, MixedKind & { readonly who: string }>> = {
 const FILTERS: Readonly<Record<string, readonly string[]>> = {
   a: ['--personal', 'a'],
   b: ['--personal', 'b'],
-  c: ['--personal', 'c', '--header', 'x-team: red'],
+  c: ['--personal', 'c', '--header', 'x-team: red', '--query', 'team', '--host', 'web'],
 };
 
 /** Each kind was answered by whom it is meant for, now that those of `gone` are; and none failed. */
@@ -86,10 +92,7 @@ describe.skipIf(cluster === undefined)('three developers with three keys on one 
     }
   });
   afterAll(async () => {
-    for (const { child, exited } of runs.values()) {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGINT');
-      await exited;
-    }
+    await endRuns(runs.values());
     await Promise.all(laptops.slice(1).map((laptop) => laptop.dispose()));
     await scene?.[Symbol.asyncDispose]();
   });

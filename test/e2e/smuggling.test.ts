@@ -60,13 +60,13 @@ describe.skipIf(cluster === undefined)('a filtered port', () => {
     await scene?.[Symbol.asyncDispose]();
   });
 
-  /** Name, id and restarts of the agent in the only pod. */
+  /** Name, id and restarts of the agent in the only pod that has one. */
   async function agent(): Promise<unknown> {
     const { items } = await scene.namespace.get<PodList>('pods');
     const pods = items.filter(({ metadata }) => metadata.name.startsWith(TARGET) && !metadata.deletionTimestamp);
-    return pods.map(({ metadata, status }) => {
+    return pods.flatMap(({ metadata, status }) => {
       const found = status.containerStatuses?.find(({ name }) => name === 'kube-intercept-agent');
-      return { pod: metadata.name, id: found?.containerID, restarts: found?.restartCount };
+      return found === undefined ? [] : [{ pod: metadata.name, id: found.containerID, restarts: found.restartCount }];
     });
   }
 

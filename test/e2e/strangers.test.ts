@@ -177,7 +177,8 @@ describe.skipIf(cluster === undefined)('a pod of the same namespace without the 
 
   test('finds no port open in the pod but the tunnel, the routes and those of the app', async () => {
     const tables = await inAgent('cat', '/proc/net/tcp', '/proc/net/tcp6');
-    const wanted = [APP_PORT, config.tunnelPort, ...config.routes.map((route) => route.port)];
+    const { tunnelPort, drainPort = 0, routes } = config;
+    const wanted = [APP_PORT, tunnelPort, drainPort, ...routes.map((route) => route.port)];
     assert.deepEqual([...parseListeningPorts(tables)].sort(), wanted.sort());
     const datagrams = (await inAgent('cat', '/proc/net/udp', '/proc/net/udp6')).trim().split('\n');
     assert.deepEqual(

@@ -5,7 +5,7 @@ import { tryRun } from '../cluster/exec.ts';
 import { NODE_IMAGE, TOOLS_IMAGE } from '../cluster/images.ts';
 import { readLayout } from '../cluster/layout.ts';
 import { bringOwnClusterUp } from './own-cluster.ts';
-import { createTestNamespace, type TestNamespace } from './test-namespace.ts';
+import { createTestNamespace, type NamespaceOptions, type TestNamespace } from './test-namespace.ts';
 
 export type { Caller, ExecResult, TestNamespace } from './test-namespace.ts';
 
@@ -34,7 +34,7 @@ export interface TestCluster {
   /** Applies objects, given as values or as YAML text. */
   apply(namespace: string, manifest: unknown): Promise<void>;
   /** Makes a namespace of its own for a test, named `<prefix>-<random>`. */
-  createNamespace(prefix: string): Promise<TestNamespace>;
+  createNamespace(prefix: string, options?: NamespaceOptions): Promise<TestNamespace>;
 }
 
 export interface NotRun {
@@ -134,7 +134,7 @@ async function openCluster(plan: ClusterPlan): Promise<TestCluster> {
       const input = typeof manifest === 'string' ? manifest : JSON.stringify(asList(manifest));
       await kubectl(['apply', '--namespace', namespace, '-f', '-'], { input });
     },
-    createNamespace: (prefix) => createTestNamespace(opened, prefix),
+    createNamespace: (prefix, options) => createTestNamespace(opened, prefix, options),
   };
   return opened;
 }

@@ -1,5 +1,6 @@
 import { waitFor } from '../cluster/exec.ts';
 import type { TestNamespace } from './cluster.ts';
+import { withRestrictedPods } from './restricted-pods.ts';
 import { makeCertificate } from './test-certificates.ts';
 
 /** An admission webhook in the namespace that refuses objects with our agent. */
@@ -116,7 +117,9 @@ async function tryToCreate(namespace: TestNamespace, image: string, resource: 'p
           spec: { selector: { matchLabels: metadata.labels }, template },
         };
   try {
-    return await namespace.kubectl(['create', '--dry-run=server', '-f', '-'], { input: JSON.stringify(object) });
+    return await namespace.kubectl(['create', '--dry-run=server', '-f', '-'], {
+      input: JSON.stringify(withRestrictedPods(object)),
+    });
   } catch (refusal) {
     return String(refusal);
   }

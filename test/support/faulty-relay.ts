@@ -2,6 +2,9 @@ import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net';
 import { RelayPipe } from './relay-pipe.ts';
 
+/** What happens to connections after so many bytes. */
+export type RelayEnd = 'cut' | 'reset' | 'freeze' | 'stall';
+
 /** What a network can do to TCP connections. Faults hold for connections that are open and for those that come later. */
 export interface Relay {
   readonly address: string;
@@ -16,8 +19,16 @@ export interface Relay {
   cut(): void;
   /** Ends every open connection with RST at both ends. New connections work. */
   reset(): void;
-  /** Once `bytes` more bytes have passed (both directions, all connections together), does cut() or reset(), once. */
-  cutAfterBytes(bytes: number, how?: 'cut' | 'reset'): void;
+  /**
+   * Nothing passes any more on the connections that are open, for good, and nothing is closed: half-dead, as when a router
+   * forgets them. New connections work.
+   */
+  freeze(): void;
+  /**
+   * Once `bytes` more bytes have passed (both directions, all connections together), does this, once; 0 takes it back.
+   * @returns whether an earlier one was still to come
+   */
+  cutAfterBytes(bytes: number, how?: RelayEnd): boolean;
   /** At most so many bytes a second in each direction of each connection; undefined ends it. */
   trickle(bytesPerSecond: number | undefined): void;
   /** While true, connecting fails with ECONNREFUSED; open connections go on. */
@@ -62,7 +73,7 @@ class TcpRelay implements Relay {
   readonly #connections = new Set<Connection>();
   readonly #passed = { up: 0, down: 0 };
   #server: Server | undefined;
-  #cutAfter: { bytes: number; how: 'cut' | 'reset' } | undefined;
+  #cutAfter: { bytes: number; how: RelayEnd } | undefined;
 
   constructor(target: { host: string; port: number }, address: string) {
     this.#target = target;
@@ -102,8 +113,17 @@ class TcpRelay implements Relay {
     for (const connection of [...this.#connections]) this.#resetConnection(connection);
   }
 
-  cutAfterBytes(bytes: number, how: 'cut' | 'reset' = 'cut'): void {
-    this.#cutAfter = { bytes, how };
+  freeze(): void {
+    for (const connection of this.#connections) {
+      for (const pipe of [connection.up, connection.down]) pipe.stop();
+      for (const socket of [connection.client, connection.server]) socket.pause();
+    }
+  }
+
+  cutAfterBytes(bytes: number, how: RelayEnd = 'cut'): boolean {
+    const isPending = this.#cutAfter !== undefined;
+    this.#cutAfter = bytes > 0 ? { bytes, how } : undefined;
+    return isPending;
   }
 
   trickle(bytesPerSecond: number | undefined): void {
@@ -160,7 +180,8 @@ class TcpRelay implements Relay {
     limit.bytes -= allowed;
     if (limit.bytes > 0) return allowed;
     this.#cutAfter = undefined;
-    queueMicrotask(() => (limit.how === 'cut' ? this.cut() : this.reset())); // after the caller has written them
+    if (limit.how === 'stall') this.stall();
+    else queueMicrotask(() => this[limit.how]()); // after the caller has written them
     return allowed;
   }
 

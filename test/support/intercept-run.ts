@@ -64,6 +64,14 @@ export async function startIntercept(
   return new InterceptRun(laptop.spawn(command, spawn), dashes < 0 ? 'stdout' : 'stderr');
 }
 
+/** Ends those that still run by Ctrl-C, one after the other. */
+export async function endRuns(runs: Iterable<InterceptRun>): Promise<void> {
+  for (const { child, exited } of runs) {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGINT');
+    await exited;
+  }
+}
+
 /** A running `intercept --json`: its events so far, and waits for those to come. */
 export class InterceptRun {
   readonly child: ChildProcess;

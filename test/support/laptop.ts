@@ -45,7 +45,7 @@ export interface Laptop {
   readonly uid: number;
   readonly user: string;
   readonly relay: Relay;
-  /** Writes, into the laptop's home, the kubeconfig of a user with the built-in `edit` role in that namespace alone. */
+  /** Writes, into the laptop's home, the kubeconfig of a user with the Role of deploy/rbac.yaml in that namespace alone. */
   kubeconfig(namespace: TestNamespace): Promise<string>;
   /** Starts a command as the ordinary user. The child is the command itself, so signals reach it directly. */
   spawn(command: readonly string[], options?: LaptopSpawnOptions): ChildProcess;
@@ -78,6 +78,11 @@ export async function startLaptop(cluster: TestCluster, options: { user?: User }
 /** The same laptop with what sudo gives its user: root's rights, the user's name in SUDO_USER. */
 export function withSudo(laptop: Laptop): Laptop {
   return new NamespaceLaptop(laptop.netns, { name: 'root', uid: 0, sudo: laptop }, laptop.home, laptop.relay);
+}
+
+/** Somebody else who is logged in on the laptop. */
+export function otherUserOf(laptop: Laptop, user: User): Laptop {
+  return new NamespaceLaptop(laptop.netns, { name: user, uid: USERS[user] }, laptop.home, laptop.relay);
 }
 
 interface Person {

@@ -28,7 +28,7 @@ export async function openManySessions(
   options: { readonly count: number; readonly prefix: string; readonly appPort: number },
 ): Promise<ManySessions> {
   const { count, prefix, appPort } = options;
-  const access = await loadKubeConfig({ kubeconfig: namespace.editKubeconfig });
+  const access = await loadKubeConfig({ kubeconfig: namespace.developerKubeconfig });
   const { tunnelPort, pod } = await findAgent(namespace, workload);
   const credentials = await findCredentials(namespace, workload);
   const stop = new AbortController();
@@ -38,17 +38,20 @@ export async function openManySessions(
   const tunnels: AgentTunnel[] = [];
   const open = async (index: number): Promise<void> => {
     const value = `${prefix}-${index}`;
-    const tunnel = await connectAgentTunnel({
-      access,
-      address: { namespace: namespace.name, pod, tunnelPort, certificate: credentials.certificate },
-      key: parseTunnelKey(credentials.key),
-      identity: { sessionId: value, user: value, host: 'bench' },
-      carrier: 'proxy',
-      onOpen: (stream) => answerAs(value, stream),
-      onEvent: () => {},
-      log: silentLog,
+    const tunnel = await connectAgentTunnel(
+      {
+        access,
+        address: { namespace: namespace.name, pod, tunnelPort, certificate: credentials.certificate },
+        key: parseTunnelKey(credentials.key),
+        identity: { sessionId: value, user: value, host: 'bench' },
+        resumeMs: 0,
+        onOpen: (stream) => answerAs(value, stream),
+        onEvent: () => {},
+        log: silentLog,
+      },
+      'proxy',
       signal,
-    });
+    );
     tunnels.push(tunnel);
     const match = { kind: 'exact', value } as const;
     await tunnel.control.request('claim', {

@@ -22,6 +22,8 @@ const MEANING: Record<keyof typeof ERRORS, string> = {
   TARGET_NOT_FOUND: 'no such Service or workload, or no workload behind the Service',
   TARGET_UNSUPPORTED: 'this Service or workload cannot be intercepted; the message says why',
   TARGET_NOT_READY: 'no ready pod; with the pods’ own reason',
+  TARGET_REVERTED:
+    'somebody (a GitOps tool, a rollback) has put the workload or its Service back while it was intercepted; who, and what to set',
   TARGET_IN_USE:
     'somebody else holds it, or requests that may be the same; named with host, since when, filter and last use',
   ROLLOUT_FAILED: 'pods with the agent do not become ready; the cluster’s reason; rolled back',

@@ -91,12 +91,12 @@ export class RelayPipe {
     const { bytesPerSecond } = this.#faults;
     const slice = this.#sliceBytes(chunk.length, bytesPerSecond);
     const allowed = this.#take(slice);
-    this.#queuedBytes -= slice;
-    if (slice < chunk.length) this.#queue.unshift({ dueAt, chunk: chunk.subarray(slice) });
+    this.#queuedBytes -= allowed;
+    if (allowed < chunk.length) this.#queue.unshift({ dueAt, chunk: chunk.subarray(allowed) });
     if (bytesPerSecond !== undefined) this.#trickleAt = performance.now() + (slice / bytesPerSecond) * 1000;
     const isFlowing = this.#to.write(chunk.subarray(0, allowed));
-    if (allowed < slice) this.stop(); // the relay is about to cut
-    if (isFlowing || allowed < slice) return;
+    if (allowed < slice && !this.#faults.stalled) this.stop(); // the relay is about to cut
+    if (isFlowing || this.#stopped) return;
     this.#draining = true;
     this.#to.once('drain', () => {
       this.#draining = false;

@@ -2,6 +2,7 @@ import { chown, copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Caller, type TestCluster, type TestNamespace, useCluster } from './cluster.ts';
 import { type Laptop, startLaptop } from './laptop.ts';
+import type { NamespaceOptions } from './test-namespace.ts';
 import { APP_CODE, type WorkloadOptions, withoutServerMetadata, workload } from './workloads.ts';
 
 /** Who answered how many requests, and what went wrong with the others. */
@@ -70,8 +71,13 @@ export class Scene {
     this.processFile = processFile;
   }
 
-  static async open(cluster: TestCluster, prefix: string, processCode = APP_CODE): Promise<Scene> {
-    const [namespace, laptop] = await Promise.all([cluster.createNamespace(prefix), startLaptop(cluster)]);
+  static async open(
+    cluster: TestCluster,
+    prefix: string,
+    processCode = APP_CODE,
+    options: NamespaceOptions = {},
+  ): Promise<Scene> {
+    const [namespace, laptop] = await Promise.all([cluster.createNamespace(prefix, options), startLaptop(cluster)]);
     const processFile = join(laptop.home, 'process.cjs');
     await writeFile(processFile, processCode);
     await chown(processFile, laptop.uid, laptop.uid);

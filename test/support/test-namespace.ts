@@ -4,9 +4,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tryRun, waitFor } from '../cluster/exec.ts';
 import type { TestCluster } from './cluster.ts';
+import { ROLE_FILE, readDeveloperRole } from './developer-role.ts';
+import { refusedRequests } from './refused-requests.ts';
+import { withRestrictedPods } from './restricted-pods.ts';
 
 const DEVELOPER = 'developer';
 const TOKEN_SECONDS = 6 * 3600;
+/** Of PodSecurity (Kubernetes 1.22); on the tests' own cluster a webhook goes by it: test/cluster/pod-security-up.ts. */
+const POD_SECURITY_LABEL = 'pod-security.kubernetes.io/enforce';
+
+export interface NamespaceOptions {
+  /** Which pods the namespace admits: by default those of the level `restricted`, which apply() sees to. */
+  readonly podSecurity?: 'restricted' | 'privileged';
+}
 
 export interface ExecResult {
   readonly code: number | null;
@@ -21,15 +31,16 @@ export interface Caller {
   exec(command: readonly string[], options?: { timeoutMs?: number; input?: string }): Promise<ExecResult>;
 }
 
-/** A namespace that one test has for itself, and a developer who may `edit` it and nothing else. */
+/** A namespace that one test has for itself, and a developer with the Role of deploy/rbac.yaml there and nothing else. */
 export interface TestNamespace {
   readonly name: string;
   /** A kubeconfig of that developer which reaches the API server directly; a laptop has its own: laptop.kubeconfig(). */
-  readonly editKubeconfig: string;
+  readonly developerKubeconfig: string;
   /** The text of a kubeconfig of that developer for another address of the API server. */
   kubeconfigFor(server: string): string;
   /** kubectl as administrator, in this namespace. */
   kubectl(args: readonly string[], options?: { input?: string; timeoutMs?: number }): Promise<string>;
+  /** Applies objects as administrator; what their pods do not say of security is added: withRestrictedPods(). */
   apply(manifest: unknown): Promise<void>;
   /** JSON of an object or list, such as `deployment/web` or `pods`. */
   get<T = unknown>(resource: string): Promise<T>;
@@ -37,31 +48,43 @@ export interface TestNamespace {
   rolledOut(workload: string, timeoutMs?: number): Promise<void>;
   /** The pod to call from; the same one each time. */
   caller(): Promise<Caller>;
-  /** Removes it without waiting for the last pod to end. May be called twice. */
+  /**
+   * Removes it without waiting for the last pod to end. May be called twice.
+   * @throws when the developer asked for something in it that the Role does not allow
+   */
   dispose(): Promise<void>;
 }
 
 /** Makes a namespace whose default service account is there, with the developer's account, role binding and kubeconfig. */
-export async function createTestNamespace(cluster: TestCluster, prefix: string): Promise<TestNamespace> {
+export async function createTestNamespace(
+  cluster: TestCluster,
+  prefix: string,
+  { podSecurity = 'restricted' }: NamespaceOptions = {},
+): Promise<TestNamespace> {
   const name = `${prefix}-${randomBytes(3).toString('hex')}`;
-  await cluster.kubectl(['create', 'namespace', name]);
+  const metadata = { name, labels: { [POD_SECURITY_LABEL]: podSecurity } };
+  await cluster.kubectl(['create', '-f', '-'], {
+    input: JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata }),
+  });
+  const role = await readDeveloperRole();
   await cluster.apply(name, [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: DEVELOPER } },
+    role,
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'RoleBinding',
       metadata: { name: DEVELOPER },
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'edit' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: role.kind, name: role.metadata.name },
       subjects: [{ kind: 'ServiceAccount', name: DEVELOPER, namespace: name }],
     },
   ]);
   const token = await requestToken(cluster, name);
   await waitForDefaultAccount(cluster, name);
   const folder = await mkdtemp(join(tmpdir(), 'intercept-test-'));
-  const namespace = new ClusterNamespace(cluster, name, token, folder);
+  const namespace = new ClusterNamespace(cluster, name, token, folder, podSecurity);
   const { host, port } = cluster.apiServer;
   const direct = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  await writeFile(namespace.editKubeconfig, namespace.kubeconfigFor(direct), { mode: 0o600 });
+  await writeFile(namespace.developerKubeconfig, namespace.kubeconfigFor(direct), { mode: 0o600 });
   return namespace;
 }
 
@@ -98,18 +121,26 @@ interface CountedWorkload {
 
 class ClusterNamespace implements TestNamespace {
   readonly name: string;
-  readonly editKubeconfig: string;
+  readonly developerKubeconfig: string;
   readonly #cluster: TestCluster;
   readonly #token: string;
   readonly #folder: string;
+  readonly #podSecurity: 'restricted' | 'privileged';
   #caller: Promise<Caller> | undefined;
 
-  constructor(cluster: TestCluster, name: string, token: string, folder: string) {
+  constructor(
+    cluster: TestCluster,
+    name: string,
+    token: string,
+    folder: string,
+    podSecurity: 'restricted' | 'privileged',
+  ) {
+    this.#podSecurity = podSecurity;
     this.#cluster = cluster;
     this.name = name;
     this.#token = token;
     this.#folder = folder;
-    this.editKubeconfig = join(folder, 'edit.kubeconfig');
+    this.developerKubeconfig = join(folder, 'developer.kubeconfig');
   }
 
   kubeconfigFor(server: string): string {
@@ -130,7 +161,8 @@ class ClusterNamespace implements TestNamespace {
   }
 
   apply(manifest: unknown): Promise<void> {
-    return this.#cluster.apply(this.name, manifest);
+    const admitted = this.#podSecurity === 'restricted' ? withRestrictedPods(manifest) : manifest;
+    return this.#cluster.apply(this.name, admitted);
   }
 
   async get<T = unknown>(resource: string): Promise<T> {
@@ -181,5 +213,11 @@ class ClusterNamespace implements TestNamespace {
     // An app that ignores SIGTERM would keep a terminating namespace, and the machine, busy for half a minute.
     await this.kubectl(['delete', 'pods', '--all', '--force', '--grace-period=0', ...now]);
     await rm(this.#folder, { recursive: true, force: true });
+    const refused = this.#cluster.own ? await refusedRequests(this.name, this.#user) : [];
+    if (refused.length > 0) throw new Error(`${ROLE_FILE} lacks a rule for:\n${refused.join('\n')}`);
+  }
+
+  get #user(): string {
+    return `system:serviceaccount:${this.name}:${DEVELOPER}`;
   }
 }

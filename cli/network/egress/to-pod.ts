@@ -8,6 +8,7 @@ import { TaskGroup } from '../../../src/task-group.ts';
 import { DialError } from '../dial-error.ts';
 import type { Outgoing } from '../types.ts';
 import { type AgentWay, dialThroughAgent } from './agent-dial.ts';
+import { isOwnCaller, mayPass } from './own-callers.ts';
 
 const LAPTOP_HOST = '127.0.0.1';
 const MAX_CONNECTIONS = 1024;
@@ -42,7 +43,7 @@ export function parseToPod(text: string): ToPodPort {
 }
 
 /**
- * Lets ports of the pod's localhost appear on the laptop's 127.0.0.1.
+ * Lets ports of the pod's localhost appear on the laptop's 127.0.0.1: for the session's own user, and not for web pages.
  * @throws InterceptorError USAGE_BAD_PORT where one is taken; then none listens
  */
 export async function listenToPod(ports: readonly ToPodPort[], way: AgentWay, log: Log): Promise<ToPod> {
@@ -56,8 +57,10 @@ export async function listenToPod(ports: readonly ToPodPort[], way: AgentWay, lo
   };
   const serve = async (socket: Socket, podPort: number, signal: AbortSignal): Promise<void> => {
     try {
+      if (!isOwnCaller(socket)) throw new Error('another user of this machine');
       const pod = await dialPodLocalhost(way, podPort, AbortSignal.any([signal, whenClosed(socket)]));
-      await splice(socket, pod, signal);
+      if (await mayPass(socket, pod, signal)) await splice(socket, pod, signal);
+      else pod.resetAndDestroy();
     } catch (error) {
       socket.resetAndDestroy(); // a refusal in the pod comes late here: the connection was accepted already
       log.debug('connection to the pod ended early', { podPort, reason: String(error) });

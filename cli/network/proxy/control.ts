@@ -19,6 +19,8 @@ type ControlRequest =
 /** Answers a preload until its connection is over. What is no request ends it. */
 export async function serveControl(socket: Socket, context: ProxyContext): Promise<void> {
   const relays = new Map<number, UdpRelay>();
+  /** Take back what was announced and has not come. */
+  const tickets = new Set<() => void>();
   let pending = 0;
   let rest = '';
 
@@ -27,7 +29,10 @@ export async function serveControl(socket: Socket, context: ProxyContext): Promi
       case 'dial': {
         if (context.tickets.isFull) return { code: 'EMFILE' };
         const outgoing = await dialFor(socket, context, request.host, request.port);
-        context.tickets.put(request.from, outgoing);
+        const takeBack = context.tickets.put(request.from, outgoing);
+        tickets.add(takeBack);
+        outgoing.once('close', () => tickets.delete(takeBack));
+        if (socket.destroyed) takeBack();
         return {};
       }
       case 'lookup': {
@@ -35,7 +40,7 @@ export async function serveControl(socket: Socket, context: ProxyContext): Promi
         return { addresses: found.map(({ address, family }) => ({ address, family })) };
       }
       case 'relay': {
-        const relay = await context.openRelay(request.from);
+        const relay = await context.openRelay(socket, request.from);
         if (relay === undefined) return { code: 'EMFILE' };
         relays.get(request.from)?.close();
         relays.set(request.from, relay);
@@ -82,6 +87,7 @@ export async function serveControl(socket: Socket, context: ProxyContext): Promi
   socket.once('end', () => socket.end());
   await untilClosed(socket, context);
   for (const relay of relays.values()) relay.close();
+  for (const takeBack of tickets) takeBack();
 }
 
 function parseRequest(line: string): ControlRequest | undefined {

@@ -14,8 +14,8 @@ export interface ProxyContext {
   readonly resolver: Pick<Resolver, 'answer' | 'lookup'>;
   readonly access: Access;
   readonly tickets: Tickets;
-  /** @returns undefined when there are too many */
-  readonly openRelay: (clientPort: number | undefined) => Promise<UdpRelay | undefined>;
+  /** @param client who asks; its datagrams come from its user. @returns undefined when there are too many */
+  readonly openRelay: (client: Socket, clientPort: number | undefined) => Promise<UdpRelay | undefined>;
   readonly log: Log;
   /** Aborted when the proxy closes. */
   readonly connections: AbortGroup;

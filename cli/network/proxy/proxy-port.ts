@@ -12,6 +12,7 @@ import { readSome } from './byte-reader.ts';
 import { HttpForward } from './http-forward.ts';
 import { join, type ProxyContext } from './join.ts';
 import { HANDSHAKE_DEADLINE_MS, MAX_CONNECTIONS, MAX_UDP_RELAYS } from './limits.ts';
+import { peerUid } from './peer-uid.ts';
 import { SOCKS4_VERSION, SOCKS5_VERSION } from './socks-messages.ts';
 import { serveSocks4, serveSocks5 } from './socks-server.ts';
 import { Tickets } from './tickets.ts';
@@ -63,12 +64,15 @@ export class ProxyPort {
       tickets: new Tickets(),
       log: options.log,
       connections: new AbortGroup(),
-      openRelay: async (clientPort) => {
+      openRelay: async ({ remotePort = 0, localPort }, clientPort) => {
         if (relays >= MAX_UDP_RELAYS) return undefined;
         relays += 1;
-        return await UdpRelay.open(options.egress, clientPort, () => {
+        const owner = peerUid('tcp', remotePort, localPort);
+        const onClose = (): void => {
           relays -= 1;
-        });
+        };
+        const mayBegin = (port: number): boolean => owner === undefined || peerUid('udp', port, undefined) === owner;
+        return await UdpRelay.open(options.egress, clientPort, onClose, mayBegin);
       },
     };
     this.#http = new HttpForward(this.#context);

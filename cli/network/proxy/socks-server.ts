@@ -130,7 +130,7 @@ async function connect(
 
 /** The association lives as long as its connection (RFC 1928 §7). @param port of the client, 0 where it does not know */
 async function associate(socket: Socket, context: ProxyContext, port: number): Promise<void> {
-  const relay = await context.openRelay(port === 0 ? undefined : port);
+  const relay = await context.openRelay(socket, port === 0 ? undefined : port);
   if (relay === undefined) {
     say(socket, socks5Answer(SOCKS5_REPLY.failure));
     return;

@@ -12,11 +12,17 @@ export class Tickets {
     return this.#byPort.size >= MAX_TICKETS;
   }
 
-  /** @param port the client's. What is not fetched in time is reset */
-  put(port: number, outgoing: Outgoing): void {
+  /**
+   * @param port the client's. What is not fetched in time is reset
+   * @returns takes the ticket back: once its client is gone the port may be another user's
+   */
+  put(port: number, outgoing: Outgoing): () => void {
     this.take(port)?.resetAndDestroy();
     const timer = setTimeout(() => this.take(port)?.resetAndDestroy(), TICKET_MS);
     this.#byPort.set(port, { outgoing, timer });
+    return () => {
+      if (this.#byPort.get(port)?.outgoing === outgoing) this.take(port)?.resetAndDestroy();
+    };
   }
 
   take(port: number): Outgoing | undefined {

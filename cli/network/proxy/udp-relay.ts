@@ -15,6 +15,7 @@ export class UdpRelay {
   #clientPort: number | undefined;
   readonly #flows = new Map<string, UdpFlow>();
   readonly #onClose: () => void;
+  readonly #mayBegin: (port: number) => boolean;
   #closed = false;
 
   private constructor(
@@ -22,8 +23,10 @@ export class UdpRelay {
     egress: Pick<Egress, 'openUdp'>,
     clientPort: number | undefined,
     onClose: () => void,
+    mayBegin: (port: number) => boolean,
   ) {
     this.#onClose = onClose;
+    this.#mayBegin = mayBegin;
     this.#socket = socket;
     this.#egress = egress;
     this.#clientPort = clientPort;
@@ -34,16 +37,20 @@ export class UdpRelay {
     });
   }
 
-  /** @param clientPort where the client's datagrams come from, as far as it knows by now */
+  /**
+   * @param clientPort where the client's datagrams come from, as far as it knows by now
+   * @param mayBegin whether the first one, where it does not, may come from this port: the relay leads into the cluster
+   */
   static async open(
     egress: Pick<Egress, 'openUdp'>,
     clientPort: number | undefined,
     onClose: () => void,
+    mayBegin: (port: number) => boolean = () => true,
   ): Promise<UdpRelay> {
     const socket = createSocket('udp4');
     socket.bind(0, HOST);
     await once(socket, 'listening');
-    return new UdpRelay(socket, egress, clientPort, onClose);
+    return new UdpRelay(socket, egress, clientPort, onClose, mayBegin);
   }
 
   close(): void {
@@ -56,7 +63,7 @@ export class UdpRelay {
   }
 
   #take(message: Buffer, port: number): void {
-    this.#clientPort ??= port;
+    if (this.#clientPort === undefined && this.#mayBegin(port)) this.#clientPort = port;
     if (port !== this.#clientPort) return;
     const datagram = readDatagram(message);
     if (datagram === undefined) return;

@@ -2,9 +2,11 @@ import { addAbortListener } from 'node:events';
 import { type Log, silentLog } from '../../log.ts';
 import { confirmEnd } from '../../net/confirm-end.ts';
 import { closeAfterFailedReset } from '../../net/failed-reset.ts';
+import { type Meter, sideBytes } from '../meter.ts';
 import type { HttpRoutes, Resettable } from '../routing.ts';
 import { BadMessage } from './bad-message.ts';
-import { Exchange, type ExchangeOwner } from './exchange.ts';
+import { Exchange } from './exchange.ts';
+import type { ExchangeOwner } from './exchange-owner.ts';
 import { type Body, requestBody } from './framing.ts';
 import { HeadBytes } from './head-bytes.ts';
 import { asksH2c, withoutH2c } from './head-edit.ts';
@@ -20,6 +22,8 @@ export interface H1Options {
   /** Once aborted: the request that is under way is the caller's last. */
   readonly draining?: AbortSignal;
   readonly log?: Log;
+  /** Is told what the connection keeps. */
+  readonly meter?: Meter;
   /** Asked when a request without a body wants to go on in HTTP/2 (RFC 7540 §3.2). Undefined: it stays HTTP/1.1. Never rejects. */
   onH2cUpgrade?(upgrade: H2cUpgrade): Promise<TakeOver | undefined>;
 }
@@ -99,6 +103,8 @@ class H1Connection implements ExchangeOwner {
       for (const [event, listener] of this.#listeners) caller.on(event, listener);
       if (signal !== undefined) this.#disposables.push(addAbortListener(signal, () => this.#abort()));
       if (draining !== undefined) this.#disposables.push(addAbortListener(draining, () => this.#drain()));
+      const unmeter = this.#options.meter?.add(() => this.#heldBytes);
+      if (unmeter !== undefined) this.#disposables.push({ [Symbol.dispose]: unmeter });
       if (signal?.aborted === true) this.#abort();
       if (caller.closed) this.#onClose();
       else {
@@ -107,6 +113,11 @@ class H1Connection implements ExchangeOwner {
         this.#readOn();
       }
     });
+  }
+
+  get #heldBytes(): number {
+    const read = (this.#pending?.byteLength ?? 0) + this.#heads.heldBytes;
+    return read + sideBytes(this.#caller) + (this.#exchange?.heldBytes ?? 0);
   }
 
   takeKept(id: string) {
@@ -313,6 +324,7 @@ class H1Connection implements ExchangeOwner {
     const wasEndedWell = this.#caller.readableEnded && this.#caller.writableFinished && this.#caller.errored === null;
     this.#closing = true;
     this.#pending = undefined;
+    this.#heads.reset();
     this.#clearTimer();
     clearTimeout(this.#drainTimer);
     const exchange = this.#exchange;
@@ -329,6 +341,7 @@ class H1Connection implements ExchangeOwner {
     if (this.#closing) return;
     this.#closing = true;
     this.#pending = undefined;
+    this.#heads.reset();
     this.#clearTimer();
     this.#upstreams.endAll();
     if (this.#callerClosed) return;

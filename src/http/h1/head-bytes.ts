@@ -1,5 +1,6 @@
 import { BadMessage } from './bad-message.ts';
-import { MAX_HEAD_BYTES } from './limits.ts';
+import { largeHeads } from './large-heads.ts';
+import { LARGE_HEAD_BYTES, MAX_HEAD_BYTES } from './limits.ts';
 
 const CR = 13;
 const LF = 10;
@@ -16,6 +17,8 @@ export class HeadBytes {
   #held: Buffer | undefined;
   #heldBytes = 0;
   #head: Buffer | undefined;
+  /** Set while it is one of the large heads of callers. */
+  #giveBack: (() => void) | undefined;
 
   constructor(of: 'request' | 'response') {
     this.#skipsEmptyLine = of === 'request';
@@ -25,6 +28,11 @@ export class HeadBytes {
   get head(): Buffer {
     if (this.#head === undefined) throw new Error('the head is not complete');
     return this.#head;
+  }
+
+  /** Memory that a head takes which is not complete. */
+  get heldBytes(): number {
+    return this.#held?.byteLength ?? 0;
   }
 
   /** Whether a head has begun. */
@@ -41,8 +49,10 @@ export class HeadBytes {
     return this.#heldBytes === 0 ? this.#pushFirst(chunk, from) : this.#pushMore(chunk, from);
   }
 
-  /** Makes it ready for the next head. */
+  /** Makes it ready for the next head, or lets go of one that is given up. */
   reset(): void {
+    this.#giveBack?.();
+    this.#giveBack = undefined;
     this.#skipped = false;
     this.#held = undefined;
     this.#heldBytes = 0;
@@ -61,10 +71,12 @@ export class HeadBytes {
       return this.#pushFirst(chunk, start + 2);
     }
     if (start === chunk.byteLength) return -1;
+    if (chunk[start] === LF) throw new BadMessage('a LF without CR'); // a CR in front of it is the end of another body
     const at = chunk.indexOf(END, start, 'latin1');
     if (at === -1 || at + END.length - start > MAX_HEAD_BYTES) {
       refuseBareLf(chunk, start, at === -1 ? chunk.byteLength : at);
       this.#hold(chunk, start);
+      this.#mustBeFew();
       return -1;
     }
     this.#head = chunk.subarray(start, at + END.length);
@@ -85,11 +97,19 @@ export class HeadBytes {
     const at = held.subarray(0, this.#heldBytes).indexOf(END, Math.max(0, before - END.length + 1), 'latin1');
     if (at === -1) {
       refuseBareLf(held, before, this.#heldBytes);
+      this.#mustBeFew();
       return -1;
     }
     const length = at + END.length;
     this.#head = held.subarray(0, length);
     return from + length - before;
+  }
+
+  /** An answerer's heads are not counted: there is one for each request that is under way. */
+  #mustBeFew(): void {
+    if (!this.#skipsEmptyLine || this.#heldBytes <= LARGE_HEAD_BYTES) return;
+    this.#giveBack ??= largeHeads.take();
+    if (this.#giveBack === undefined) throw new BadMessage(NO_PLACE, 431);
   }
 
   /** Appends to a buffer that doubles: bytes that come one by one are not copied again for each. */
@@ -110,6 +130,8 @@ export class HeadBytes {
     return held;
   }
 }
+
+const NO_PLACE = 'a large head while too many others are on their way';
 
 function refuseBareLf(bytes: Buffer, from: number, to: number): void {
   for (let at = bytes.indexOf(LF, from); at !== -1 && at < to; at = bytes.indexOf(LF, at + 1)) {

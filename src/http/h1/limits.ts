@@ -2,6 +2,10 @@
 
 /** Request line or status line with all fields. Heads above Node's 16 KiB reach many servers directly, so they must here. */
 export const MAX_HEAD_BYTES = 256 * 1024;
+/** A head beyond this is a large one while it is not complete. */
+export const LARGE_HEAD_BYTES = 16 * 1024;
+/** Large heads on their way at the same time, of all callers of this process; one more is refused with 431. */
+export const MAX_LARGE_HEADS = 64;
 /** Field lines of a head, and of trailers. */
 export const MAX_FIELDS = 2_000;
 /** A chunk's size line with its extensions. */

@@ -6,7 +6,9 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { errorText } from '../../errors.ts';
-import { type Answerer, type HttpRoutes, isRefusal, type Refusal } from '../routing.ts';
+import { isIdempotent } from '../idempotent.ts';
+import { sideBytes } from '../meter.ts';
+import { type Answerer, type HttpRoutes, isRefusal, type Refusal, VANISHED } from '../routing.ts';
 import { headersToSend, requestHead, whyAmbiguous, withoutDuplicates } from './fields.ts';
 import type { Copies } from './mirrors.ts';
 import { keepTrailers, pump, type Tap, type Trailers } from './pump.ts';
@@ -20,8 +22,6 @@ const {
   NGHTTP2_CANCEL: CANCEL,
   NGHTTP2_FLAG_END_STREAM: END_STREAM,
 } = constants;
-/** May be sent twice without harm (RFC 9110 §9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
 /** Their answers have no body, so Node sends END_STREAM with the head and waits for no trailers. */
 const WITHOUT_BODY = new Set([204, 205, 304]);
 
@@ -49,6 +49,8 @@ export class Exchange {
   #upload: 'waiting' | 'open' | 'ended';
   #download: 'waiting' | 'open' | 'ended' = 'waiting';
   #isRepeated = false;
+  /** What the answerer was asked last. */
+  #request: ClientHttp2Stream | undefined;
 
   constructor(
     stream: ServerHttp2Stream,
@@ -65,6 +67,11 @@ export class Exchange {
     this.#trailers = keepTrailers(stream);
     this.#upload = hasBody ? 'waiting' : 'ended';
     if (!hasBody) stream.resume(); // to its end, or it would never close
+  }
+
+  /** What waits here for somebody to take it. */
+  get heldBytes(): number {
+    return sideBytes(this.#stream) + (this.#request === undefined ? 0 : sideBytes(this.#request));
   }
 
   /** Decides who answers, and has it done. */
@@ -118,6 +125,7 @@ export class Exchange {
       return;
     }
     const done = answerer.began();
+    this.#request = request;
     upstream.add(request);
     request.on('error', () => {}); // 'close' follows, with the code
     request.on('headers', (headers: IncomingHttpHeaders, _flags: number, raw: string[]) => this.#inform(headers, raw));
@@ -194,10 +202,11 @@ export class Exchange {
       this.#repeat(answerer); // its GOAWAY says that it never saw this one
     } else if (!upstream.isGone) {
       stream.close(code === NO_ERROR ? INTERNAL_ERROR : code);
-    } else if (isReused && !this.#hasBody && IDEMPOTENT.has(String(this.#headers[':method']))) {
+    } else if ((isReused || upstream.hasVanished) && !this.#hasBody && isIdempotent(String(this.#headers[':method']))) {
       this.#repeat(answerer); // it may have left before it saw this one
     } else {
-      this.#refuse({ status: 502, reason: `the connection was lost: ${upstream.failure ?? 'it was closed'}` });
+      const why = upstream.hasVanished ? VANISHED : `the connection was lost: ${upstream.failure ?? 'it was closed'}`;
+      this.#refuse({ status: 502, reason: why });
     }
   }
 

@@ -23,6 +23,12 @@ export function frame(type: number, flags: number, streamId: number, payload: Bu
   return Buffer.concat([head, payload]);
 }
 
+/**
+ * GOAWAY of a graceful shutdown (RFC 9113 §6.8): no new streams, those there are (up to 2^31-1) are finished; the client
+ * closes the connection then and opens another.
+ */
+export const GOAWAY = frame(0x7, 0, 0, Buffer.from('7fffffff00000000', 'hex'));
+
 /** The payload's length and the type of a frame that begins at `at`; undefined: its head is not here yet. */
 export function frameHead(bytes: Buffer, at: number): { length: number; type: number; streamId: number } | undefined {
   if (bytes.byteLength < at + FRAME_HEAD_BYTES) return undefined;

@@ -2,6 +2,7 @@ import { addAbortListener } from 'node:events';
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { errorText } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import { type Meter, sideBytes } from '../meter.ts';
 import type { HttpRoutes, Resettable } from '../routing.ts';
 import { Exchange } from './exchange.ts';
 import { Copies } from './mirrors.ts';
@@ -15,6 +16,8 @@ export interface H2Options {
   readonly log?: Log;
   /** Once aborted: GOAWAY; open streams are finished. */
   readonly draining?: AbortSignal;
+  /** Is told what the connection keeps. */
+  readonly meter?: Meter;
 }
 
 /**
@@ -36,6 +39,7 @@ export async function routeH2(
   const upstreams = new Upstreams();
   const copies = new Copies();
   const windows = new Windows(session);
+  const exchanges = new Set<Exchange>();
   const connection = { routes, upstreams, copies, isGone: () => session.destroyed };
   session.on('error', () => {}); // 'close' follows
   session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, raw: string[]) => {
@@ -44,7 +48,10 @@ export async function routeH2(
     stream.once('close', () => windows.closed());
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0;
     try {
-      new Exchange(stream, headers, raw, hasBody, connection).begin();
+      const exchange = new Exchange(stream, headers, raw, hasBody, connection);
+      exchanges.add(exchange);
+      stream.once('close', () => exchanges.delete(exchange));
+      exchange.begin();
     } catch (failure) {
       // Our own mistake: it must cost this request only.
       options.log?.error('routing a request failed', { reason: errorText(failure) });
@@ -56,7 +63,13 @@ export async function routeH2(
   using _drain = draining && addAbortListener(draining, () => session.close());
   // Node does not see the end of a half-open connection. HTTP/2 has no use for half of one: whoever ends it is gone.
   caller.once('end', () => session.destroy());
+  const unmeter = options.meter?.add(() => {
+    let bytes = sideBytes(caller);
+    for (const exchange of exchanges) bytes += exchange.heldBytes;
+    return bytes;
+  });
   await new Promise<void>((resolve) => session.once('close', resolve));
+  unmeter?.();
   upstreams.close();
   copies.close();
 }

@@ -1,4 +1,5 @@
 import type { H2cUpgrade, TakeOver } from '../h1/connection.ts';
+import { readUntil } from '../read-until.ts';
 import { type Answerer, type HttpRoutes, isRefusal, type Resettable } from '../routing.ts';
 import { FRAME_HEAD_BYTES, frameHead, headersFrames, PREFACE, SETTINGS } from './frames.ts';
 import { MAX_HEAD_BYTES } from './limits.ts';
@@ -71,10 +72,7 @@ function readBeginning(caller: Resettable): Promise<[Buffer, Buffer] | undefined
     let bytes = Buffer.alloc(0);
     const settle = (beginning: [Buffer, Buffer] | undefined): void => {
       clearTimeout(timer);
-      caller.pause();
-      caller.off('data', read);
-      caller.off('end', gone);
-      caller.off('close', gone);
+      stop();
       resolve(beginning);
     };
     const gone = (): void => settle(undefined);
@@ -85,10 +83,7 @@ function readBeginning(caller: Resettable): Promise<[Buffer, Buffer] | undefined
       else if (end !== 'wait') settle([bytes.subarray(0, end), bytes.subarray(end)]);
     };
     const timer = setTimeout(gone, BEGIN_TIMEOUT_MS);
-    caller.on('data', read);
-    caller.on('end', gone);
-    caller.on('close', gone);
-    caller.resume();
+    const stop = readUntil(caller, { data: read, end: gone, close: gone });
   });
 }
 

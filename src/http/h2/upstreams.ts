@@ -46,6 +46,11 @@ export class Upstream {
     return this.#hasEnded || this.session.destroyed;
   }
 
+  /** It was in a tunnel that is over. */
+  get hasVanished(): boolean {
+    return this.#connection.resetReason === 'gone';
+  }
+
   /** Counts a request that was made, until it is closed. */
   add(request: ClientHttp2Stream): void {
     this.windows.opened();

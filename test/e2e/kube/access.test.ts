@@ -54,6 +54,13 @@ function test(name: string, body: (cluster: TestCluster) => Promise<void>): void
 beforeAll(async () => {
   if ('notRun' in cluster) return;
   namespace = await cluster.createNamespace('kube');
+  await namespace.apply({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'RoleBinding',
+    metadata: { name: 'edit' }, // the client can do more than the product asks of it
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'edit' },
+    subjects: [{ kind: 'ServiceAccount', name: 'developer', namespace: namespace.name }],
+  });
   const container = {
     name: 'app',
     image: cluster.nodeImage,
@@ -71,7 +78,7 @@ afterAll(async () => {
 });
 
 async function editAccess() {
-  return await loadKubeConfig({ kubeconfig: namespace.editKubeconfig, env: {} });
+  return await loadKubeConfig({ kubeconfig: namespace.developerKubeconfig, env: {} });
 }
 function target() {
   return { namespace: namespace.name, pod: 'app', port: PORT, signal: AbortSignal.timeout(30_000) };

@@ -4,6 +4,7 @@ import { install } from '../../../cli/kube/apply.ts';
 import { findInstalls } from '../../../cli/kube/inventory.ts';
 import { AGENT_CONTAINER } from '../../../cli/kube/names.ts';
 import { isPodReady, type Pod, type Service } from '../../../cli/kube/objects.ts';
+import { portAlias } from '../../../cli/kube/plan-hold.ts';
 import { restore } from '../../../cli/kube/restore.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { Bench, clusterOrReason } from './installing.ts';
@@ -35,7 +36,8 @@ describe.skipIf(cluster === undefined)('install and restore on a real cluster', 
         assert.ok(ready.every((pod) => pod.spec.containers.some((container) => container.name === AGENT_CONTAINER)));
         const service = await bench.namespace.get<Service>(`service/${name}`);
         const [route] = installed.record.routes;
-        assert.equal(service.spec.ports?.[0]?.targetPort, ports === 'named' ? 'http' : route?.port);
+        assert.ok(route !== undefined);
+        assert.equal(service.spec.ports?.[0]?.targetPort, ports === 'named' ? 'http' : portAlias(route));
         assert.deepEqual(await bench.call(name), { app: 20 });
 
         const found = await findInstalls(bench.client, bench.namespace.name);

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { install, retargetService } from '../../../cli/kube/apply.ts';
+import { install } from '../../../cli/kube/apply.ts';
 import { KubeClient } from '../../../cli/kube/client.ts';
 import { findInstalls } from '../../../cli/kube/inventory.ts';
 import { loadKubeConfig } from '../../../cli/kube/kubeconfig.ts';
 import { AGENT_CONTAINER } from '../../../cli/kube/names.ts';
 import { type PodTemplate, type Workload, workloadPath } from '../../../cli/kube/objects.ts';
 import { restore } from '../../../cli/kube/restore.ts';
+import { retargetService } from '../../../cli/kube/retarget.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { parseTarget, resolveTarget } from '../../../cli/kube/target.ts';
 import { waitFor } from '../../cluster/exec.ts';
+import { readDeveloperRole } from '../../support/developer-role.ts';
 import { workload } from '../../support/workloads.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
@@ -88,8 +90,22 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
         ),
       { timeoutMs: 30_000, onTimeout: () => new Error('rollouts are not served') },
     );
+    await bench.namespace.apply([await roleWithoutRollouts()]);
+    const user = `system:serviceaccount:${bench.namespace.name}:developer`;
+    const question = ['auth', 'can-i', 'list', CRD, '--as', user, '--namespace', bench.namespace.name];
+    await waitFor(
+      async () =>
+        await bench.cluster.kubectl(question).then(
+          () => undefined,
+          () => true as const,
+        ),
+      {
+        timeoutMs: 30_000,
+        onTimeout: () => new Error('the developer still has the right'),
+      },
+    );
     // discovery is asked once per client: these are new ones
-    const access = await loadKubeConfig({ kubeconfig: bench.namespace.editKubeconfig });
+    const access = await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig });
     await using without = await KubeClient.connect(access);
     assert.deepEqual(await findInstalls(without, bench.namespace.name), []);
     await assert.rejects(resolve(without, 'nothing'), { code: 'TARGET_NOT_FOUND' });
@@ -101,7 +117,9 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   });
 
   withObjects('is intercepted and put back, and a pause of its canary is told as what it is', async () => {
-    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.editKubeconfig }));
+    await using client = await KubeClient.connect(
+      await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }),
+    );
     // what Argo's controller has made of a Rollout of two: a ReplicaSet of its own, whose pods have its hash
     const [service, deployment] = workload({ name: 'shop', image: bench.cluster.nodeImage }) as [unknown, Workload];
     const steps = [{ setWeight: 50 }, { pause: {} }];
@@ -207,7 +225,9 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   });
 
   withObjects('whose template is another object’s is refused', async () => {
-    await using client = await KubeClient.connect(await loadKubeConfig({ kubeconfig: bench.namespace.editKubeconfig }));
+    await using client = await KubeClient.connect(
+      await loadKubeConfig({ kubeconfig: bench.namespace.developerKubeconfig }),
+    );
     await bench.namespace.apply({
       apiVersion: 'argoproj.io/v1alpha1',
       kind: 'Rollout',
@@ -229,6 +249,12 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
   }
 
   /** What Argo's own aggregated ClusterRoles give to `edit`. */
+  /** The right to Rollouts is an optional rule. */
+  async function roleWithoutRollouts(): Promise<unknown> {
+    const role = await readDeveloperRole();
+    return { ...role, rules: role.rules.filter(({ apiGroups }) => !apiGroups.includes('argoproj.io')) };
+  }
+
   function edit(): unknown[] {
     const rules = [{ apiGroups: ['argoproj.io'], resources: ['rollouts'], verbs: ['get', 'list', 'watch', 'patch'] }];
     const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'rollouts' };

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { type Installed, install, retargetService } from '../../../cli/kube/apply.ts';
+import { type Installed, install } from '../../../cli/kube/apply.ts';
 import { KubeClient } from '../../../cli/kube/client.ts';
 import { loadKubeConfig } from '../../../cli/kube/kubeconfig.ts';
 import type { WorkloadRef } from '../../../cli/kube/objects.ts';
 import type { InstallRequest } from '../../../cli/kube/plan.ts';
 import { choosePorts } from '../../../cli/kube/ports.ts';
+import { retargetService } from '../../../cli/kube/retarget.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../../../cli/kube/target.ts';
 import { readAgentCode } from '../../../cli/session/agent-code.ts';
@@ -33,7 +34,7 @@ export class Bench implements AsyncDisposable {
 
   static async open(cluster: TestCluster, prefix: string): Promise<Bench> {
     const namespace = await cluster.createNamespace(prefix);
-    const access = await loadKubeConfig({ kubeconfig: namespace.editKubeconfig });
+    const access = await loadKubeConfig({ kubeconfig: namespace.developerKubeconfig });
     return new Bench(cluster, namespace, await KubeClient.connect(access));
   }
 

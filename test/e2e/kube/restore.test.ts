@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { readInstall } from '../../../cli/kube/annotation.ts';
-import { install, retargetService } from '../../../cli/kube/apply.ts';
+import { install } from '../../../cli/kube/apply.ts';
 import { AGENT_CONTAINER } from '../../../cli/kube/names.ts';
 import { isPodReady, type Pod, type Service, type Workload } from '../../../cli/kube/objects.ts';
 import { restore } from '../../../cli/kube/restore.ts';
+import { retargetService } from '../../../cli/kube/retarget.ts';
 import { waitFor } from '../../cluster/exec.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 

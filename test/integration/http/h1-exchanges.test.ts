@@ -3,17 +3,11 @@ import { request as httpRequest } from 'node:http';
 import { afterEach, test } from 'vitest';
 import type { Refusal } from '../../../src/http/routing.ts';
 import { Scene, type SceneOptions } from './h1-scene.ts';
+import { get, H1Stage } from './h1-stage.ts';
 import { answersIn, Caller, httpUpstream, rawUpstream, type Upstream } from './h1-upstreams.ts';
 
-const opened: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of opened.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
-
-function own<T extends AsyncDisposable>(each: T): T {
-  opened.push(each);
-  return each;
-}
+const stage = new H1Stage();
+afterEach(() => stage.close());
 
 /** Servers that say who they are and what they got, and a router before them. */
 async function world(options: SceneOptions = {}): Promise<{ scene: Scene; app: Upstream; laptop: Upstream }> {
@@ -29,15 +23,9 @@ async function world(options: SceneOptions = {}): Promise<{ scene: Scene; app: U
         response.end(text);
       });
     });
-  const app = own(await echo('app'));
-  const laptop = own(await echo('laptop'));
-  return { app, laptop, scene: own(await Scene.open({ app: app.port, laptop: laptop.port }, options)) };
-}
-
-async function worldOf(app: Upstream, options: SceneOptions = {}): Promise<{ scene: Scene; caller: Caller }> {
-  own(app);
-  const scene = own(await Scene.open({ app: app.port, laptop: app.port }, options));
-  return { scene, caller: await Caller.open(scene.port) };
+  const app = stage.own(await echo('app'));
+  const laptop = stage.own(await echo('laptop'));
+  return { app, laptop, scene: stage.own(await Scene.open({ app: app.port, laptop: laptop.port }, options)) };
 }
 
 /** A server that answers each connection's first bytes with these. */
@@ -47,7 +35,6 @@ function answering(...answers: string[]): Promise<Upstream> {
   });
 }
 
-const get = (path: string, fields = ''): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
 const DEV = 'X-User: dev\r\n';
 
 test('requests of one connection go to different answerers, each over one connection of its own', async () => {
@@ -108,10 +95,10 @@ test('an answer arrives as it was made, however it is cut, with its fields added
       for (const byte of Buffer.from(answer)) socket.write(Buffer.from([byte]));
     }),
   );
-  const { caller } = await worldOf(app);
+  const { caller } = await stage.worldOf(app);
   caller.send(get('/1'));
   await caller.until((text) => text === answer);
-  const marked = await worldOf(await answering(answer), {
+  const marked = await stage.worldOf(await answering(answer), {
     choose: (_head, { app }) => ({ ...app, responseFields: [['x-intercept-by', 'd@h']] }),
   });
   marked.caller.send(get('/2'));
@@ -119,7 +106,7 @@ test('an answer arrives as it was made, however it is cut, with its fields added
 });
 
 test('answers without a body leave the connection for the next: HEAD, 204, 304', async () => {
-  const { scene } = await worldOf(
+  const { scene } = await stage.worldOf(
     await rawUpstream((socket) =>
       socket.on('data', (chunk: Buffer) => {
         const status = /^GET \/(\d+)/.exec(chunk.toString())?.[1] ?? '200';
@@ -137,7 +124,7 @@ test('answers without a body leave the connection for the next: HEAD, 204, 304',
 });
 
 test('interim answers pass, and 100 lets the body come', async () => {
-  const { caller } = await worldOf(
+  const { caller } = await stage.worldOf(
     await httpUpstream(
       (request, response) => {
         request.resume();
@@ -161,7 +148,7 @@ test('interim answers pass, and 100 lets the body come', async () => {
 });
 
 test('a final answer instead of 100 is the last one: whether the body comes is unknown', async () => {
-  const { scene, caller } = await worldOf(await answering('HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno'));
+  const { scene, caller } = await stage.worldOf(await answering('HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno'));
   caller.send('POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 500\r\n\r\n');
   assert.equal(await caller.untilEnd(), 'HTTP/1.1 417 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno');
   await scene.idle();
@@ -175,7 +162,7 @@ test('behind an answer that came early the rest of the body goes where it belong
       if (chunk.includes('/next')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext');
     });
   });
-  const { caller } = await worldOf(app);
+  const { caller } = await stage.worldOf(app);
   caller.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello');
   await caller.untilHas('early');
   caller.send(`world${get('/next')}`);
@@ -188,7 +175,7 @@ test('an answer until close ends the connection of the caller, too', async () =>
   const app = await rawUpstream((socket) =>
     socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\n\r\nall there is')),
   );
-  const { scene, caller } = await worldOf(app);
+  const { scene, caller } = await stage.worldOf(app);
   caller.send(get('/') + get('/never'));
   assert.equal(await caller.untilEnd(), 'HTTP/1.1 200 OK\r\n\r\nall there is');
   await scene.idle();
@@ -201,7 +188,7 @@ for (const [name, fields, answer] of [
   ['the answerer speaks HTTP/1.0', '', 'HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok'],
 ] as const) {
   test(`the connection ends behind the answer when ${name}`, async () => {
-    const { scene, caller } = await worldOf(await answering(answer));
+    const { scene, caller } = await stage.worldOf(await answering(answer));
     caller.send(get('/', fields) + get('/never'));
     assert.equal(await caller.untilEnd(), answer);
     await scene.idle();
@@ -229,7 +216,7 @@ test('a caller that ends its side gets its answer, and the answerer sees the end
       socket.end('HTTP/1.1 200 OK\r\n\r\nanswer');
     });
   });
-  const { scene, caller } = await worldOf(app);
+  const { scene, caller } = await stage.worldOf(app);
   caller.send(get('/'));
   caller.socket.end();
   assert.match(await caller.untilEnd(), /answer$/);
@@ -287,7 +274,7 @@ test('a body that turns out to be none is answered with 400, and the answerer ne
     request.on('close', () => ends.push(request.complete));
     request.on('data', () => onBody());
   });
-  const { scene, caller } = await worldOf(app);
+  const { scene, caller } = await stage.worldOf(app);
   caller.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
   await body;
   caller.send('x\r\n');

@@ -2,21 +2,11 @@ import assert from 'node:assert/strict';
 import { afterEach, test } from 'vitest';
 import { MAX_REPLAY_BYTES } from '../../../src/http/h1/limits.ts';
 import type { Answerer } from '../../../src/http/routing.ts';
-import { Scene, type SceneOptions } from './h1-scene.ts';
-import { answersIn, Caller, httpUpstream, rawUpstream, type Upstream } from './h1-upstreams.ts';
+import { get, H1Stage, OK } from './h1-stage.ts';
+import { answersIn, Caller, httpUpstream, rawUpstream } from './h1-upstreams.ts';
 
-const opened: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of opened.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
-
-/** A router before one server, which is app and laptop. */
-async function worldOf(server: Upstream, options: SceneOptions = {}): Promise<{ scene: Scene; caller: Caller }> {
-  opened.push(server);
-  const scene = await Scene.open({ app: server.port, laptop: server.port }, options);
-  opened.push(scene);
-  return { scene, caller: await Caller.open(scene.port) };
-}
+const stage = new H1Stage();
+afterEach(() => stage.close());
 
 function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve: (value: T) => void = () => {};
@@ -26,9 +16,7 @@ function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => voi
   return { promise, resolve };
 }
 
-const get = (path: string, fields = ''): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
 const DEV = 'X-User: dev\r\n';
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
 /** Refuses after `release`. */
 function refusing(id: string, fallback: Answerer['fallback'], release: Promise<void> = Promise.resolve()): Answerer {
@@ -44,7 +32,9 @@ function refusing(id: string, fallback: Answerer['fallback'], release: Promise<v
 
 test('who cannot be reached is passed over, down the chain of fallbacks, with the whole request', async () => {
   const server = await rawUpstream((socket) => socket.on('data', () => socket.write(OK)));
-  const { scene, caller } = await worldOf(server, { choose: (_head, { app }) => refusing('a', refusing('b', app)) });
+  const { scene, caller } = await stage.worldOf(server, {
+    choose: (_head, { app }) => refusing('a', refusing('b', app)),
+  });
   caller.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello');
   await caller.untilHas('ok');
   assert.equal(server.received(), 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello');
@@ -53,7 +43,7 @@ test('who cannot be reached is passed over, down the chain of fallbacks, with th
 
 test('with nobody to fall back to the caller gets 503 with the reason, and may go on', async () => {
   const server = await rawUpstream((socket) => socket.on('data', () => socket.write(OK)));
-  const { caller } = await worldOf(server, {
+  const { caller } = await stage.worldOf(server, {
     choose: (head, { app }) => (head.path === '/' ? refusing('laptop', undefined) : app),
   });
   caller.send(get('/') + get('/next'));
@@ -63,7 +53,7 @@ test('with nobody to fall back to the caller gets 503 with the reason, and may g
 
 test('an app that cannot be reached is a reset, as without the router', async () => {
   const server = await rawUpstream(() => {});
-  const { scene, caller } = await worldOf(server, { choose: () => refusing('app', undefined) });
+  const { scene, caller } = await stage.worldOf(server, { choose: () => refusing('app', undefined) });
   caller.send(get('/'));
   await caller.closed;
   assert.equal(caller.error?.code, 'ECONNRESET');
@@ -80,7 +70,7 @@ test('while it is not certain who answers no more than a bounded part of the bod
     });
     request.on('end', () => response.end(`got ${bytes}`));
   });
-  const { scene, caller } = await worldOf(server, {
+  const { scene, caller } = await stage.worldOf(server, {
     choose: (_head, { app }) => refusing('laptop', app, release.promise),
   });
   caller.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`);
@@ -94,7 +84,7 @@ test('while it is not certain who answers no more than a bounded part of the bod
 test('a caller that leaves while nobody answers yet ends the dialling', async () => {
   const aborted = deferred();
   const server = await rawUpstream(() => {});
-  const { scene, caller } = await worldOf(server, {
+  const { scene, caller } = await stage.worldOf(server, {
     choose: (_head, { app }) => ({
       ...app,
       connect: (signal) =>
@@ -124,7 +114,7 @@ test('a kept connection that died meanwhile is replaced: by itself when idle, by
       else socket.end(OK);
     });
   });
-  const { scene, caller } = await worldOf(server);
+  const { scene, caller } = await stage.worldOf(server);
   for (let at = 1; at <= 4; at += 1) {
     caller.send(get(`/${at}`));
     await caller.until((text) => answersIn(text) === at);
@@ -145,7 +135,7 @@ for (const [id, fields] of [
         socket.once('data', () => socket.resetAndDestroy());
       });
     });
-    const { caller } = await worldOf(server);
+    const { caller } = await stage.worldOf(server);
     caller.send(get('/', fields));
     await caller.untilHas('ok');
     caller.send(`POST / HTTP/1.1\r\nHost: a\r\n${fields}Content-Length: 2\r\n\r\nhi`);
@@ -159,7 +149,7 @@ for (const [id, fields] of [
 
   test(`a new connection that dies before it answers: ${id === 'app' ? 'the caller is reset' : '502'}`, async () => {
     const server = await rawUpstream((socket) => socket.once('data', () => socket.resetAndDestroy()));
-    const { scene, caller } = await worldOf(server);
+    const { scene, caller } = await stage.worldOf(server);
     caller.send(get('/', fields));
     if (id === 'laptop') await caller.untilHas('502 Bad Gateway');
     else {
@@ -175,7 +165,7 @@ for (const [id, fields] of [
 
 test('an app that ends its connection without an answer is an end for the caller', async () => {
   const server = await rawUpstream((socket) => socket.once('data', () => socket.end()));
-  const { caller } = await worldOf(server);
+  const { caller } = await stage.worldOf(server);
   caller.send(get('/'));
   assert.equal(await caller.untilEnd(), '');
   await caller.closed;
@@ -189,7 +179,7 @@ for (const how of ['end', 'resetAndDestroy'] as const) {
         socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\npart', () => socket[how]());
       }),
     );
-    const { scene, caller } = await worldOf(server);
+    const { scene, caller } = await stage.worldOf(server);
     caller.send(get('/', DEV));
     await caller.closed;
     assert.equal(caller.error?.code, 'ECONNRESET');
@@ -208,7 +198,7 @@ for (const [name, answer] of [
 ] as const) {
   test(`an answer that cannot be read is 502: ${name}`, async () => {
     const server = await rawUpstream((socket) => socket.once('data', () => socket.write(answer)));
-    const { caller } = await worldOf(server);
+    const { caller } = await stage.worldOf(server);
     caller.send(get('/'));
     assert.match(await caller.untilHas('cannot be read'), /^HTTP\/1\.1 502 /);
   });
@@ -218,7 +208,7 @@ test("bytes that nobody asked for behind an answer are nobody's answer", async (
   const server = await rawUpstream((socket, index) =>
     socket.on('data', () => socket.write(index === 0 ? `${OK}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil` : OK)),
   );
-  const { caller } = await worldOf(server);
+  const { caller } = await stage.worldOf(server);
   caller.send(get('/1') + get('/2'));
   const text = await caller.until((all) => answersIn(all) === 2);
   assert.equal(text, OK + OK);
@@ -233,7 +223,7 @@ for (const how of ['destroy', 'resetAndDestroy', 'end'] as const) {
       response.write('data: 1\n\n');
       response.on('close', () => closed.resolve());
     });
-    const { scene, caller } = await worldOf(server);
+    const { scene, caller } = await stage.worldOf(server);
     caller.send(get('/events', DEV));
     await caller.untilHas('data: 1');
     caller.socket[how]();
@@ -259,7 +249,7 @@ test('a caller that does not read holds its answerer back', async () => {
       more();
     });
   });
-  const { scene, caller } = await worldOf(server);
+  const { scene, caller } = await stage.worldOf(server);
   caller.socket.pause();
   caller.send(get('/'));
   const [onRouter] = await until(() => [...scene.callers].filter((socket) => socket.writableNeedDrain));
@@ -283,7 +273,7 @@ test('a caller that does not read holds its answerer back', async () => {
 test('a caller that sends many requests and does not read gets no further than what fits', async () => {
   const answer = `HTTP/1.1 200 OK\r\nContent-Length: 32768\r\n\r\n${'x'.repeat(32_768)}`;
   const server = await rawUpstream((socket) => socket.on('data', () => socket.write(answer)));
-  const { scene, caller } = await worldOf(server);
+  const { scene, caller } = await stage.worldOf(server);
   caller.socket.pause();
   caller.send(get('/').repeat(1000));
   const [onRouter] = await until(() => [...scene.callers].filter((socket) => socket.writableNeedDrain));
@@ -300,7 +290,7 @@ test('a caller that sends many requests and does not read gets no further than w
 test('an aborted router cuts caller and answerer', async () => {
   const own = new AbortController();
   const server = await rawUpstream((socket) => socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\n\r\nand')));
-  const { scene, caller } = await worldOf(server, { signal: own.signal });
+  const { scene, caller } = await stage.worldOf(server, { signal: own.signal });
   caller.send(get('/'));
   await caller.untilHas('and');
   const [onServer] = server.sockets;
@@ -318,7 +308,7 @@ test('a draining router finishes what is under way, says so, and ends idle conne
     socket.once('data', () => release.promise.then(() => socket.write(OK)));
     socket.on('end', () => socket.end());
   });
-  const { scene, caller } = await worldOf(server, { draining: draining.signal });
+  const { scene, caller } = await stage.worldOf(server, { draining: draining.signal });
   const idle = await Caller.open(scene.port);
   await until(() => (scene.connectionCount === 2 ? [1] : []));
   caller.send(get('/'));
@@ -332,7 +322,7 @@ test('a draining router finishes what is under way, says so, and ends idle conne
 
 test('routes that break end the connection and nothing else', async () => {
   const server = await rawUpstream((socket) => socket.on('data', () => socket.write(OK)));
-  const { scene, caller } = await worldOf(server, {
+  const { scene, caller } = await stage.worldOf(server, {
     choose: (head, { app }) => (head.path === '/broken' ? { ...app, began: () => assert.fail('broken') } : app),
   });
   caller.send(get('/broken'));

@@ -5,27 +5,16 @@ import { PassThrough } from 'node:stream';
 import { afterEach, test } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { MAX_MIRROR_BYTES, type Mirror, type Resettable } from '../../../src/http/routing.ts';
-import { dial, Scene, type SceneOptions } from './h1-scene.ts';
-import { answersIn, Caller, httpUpstream, rawUpstream, type Upstream } from './h1-upstreams.ts';
+import { dial } from './h1-scene.ts';
+import { get, H1Stage, OK } from './h1-stage.ts';
+import { answersIn, Caller, httpUpstream, rawUpstream } from './h1-upstreams.ts';
 
-const opened: AsyncDisposable[] = [];
-afterEach(async () => {
-  for (const each of opened.splice(0).reverse()) await each[Symbol.asyncDispose]();
-});
-
-async function worldOf(server: Upstream, options: SceneOptions = {}): Promise<{ scene: Scene; caller: Caller }> {
-  opened.push(server);
-  const scene = await Scene.open({ app: server.port, laptop: server.port }, options);
-  opened.push(scene);
-  return { scene, caller: await Caller.open(scene.port) };
-}
+const stage = new H1Stage();
+afterEach(() => stage.close());
 
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setImmediate(resolve));
 }
-
-const get = (path: string, fields = ''): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
 test('ws clients and servers talk through it, and the exchange lasts as long as they do', async () => {
   const sockets = new WebSocketServer({ noServer: true });
@@ -38,7 +27,7 @@ test('ws clients and servers talk through it, and the exchange lasts as long as 
         }),
       ),
   );
-  const { scene, caller } = await worldOf(server);
+  const { scene, caller } = await stage.worldOf(server);
   caller.socket.destroy();
   const client = new WebSocket(`ws://127.0.0.1:${scene.port}/socket`, { headers: { 'x-user': 'dev' } });
   await once(client, 'open');
@@ -64,7 +53,7 @@ test('a tunnel keeps the ends of each side apart, and passes a reset on as a res
     });
     socket.on('end', () => socket.end('last'));
   });
-  const { scene, caller } = await worldOf(server);
+  const { scene, caller } = await stage.worldOf(server);
   caller.send(get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n'));
   await caller.untilHas('first');
   caller.send('GET / HTTP/1.1\r\n\r\n'); // no request any more
@@ -83,7 +72,7 @@ test('a tunnel keeps the ends of each side apart, and passes a reset on as a res
 });
 
 test('an upgrade that is not made is an answer like others', async () => {
-  const { caller } = await worldOf(await rawUpstream((socket) => socket.on('data', () => socket.write(OK))));
+  const { caller } = await stage.worldOf(await rawUpstream((socket) => socket.on('data', () => socket.write(OK))));
   caller.send(get('/', 'Connection: Upgrade\r\nUpgrade: x\r\n') + get('/next'));
   assert.equal(await caller.until((text) => answersIn(text) === 2), OK + OK);
 });
@@ -96,7 +85,7 @@ test('CONNECT is a tunnel once it is answered with 2xx, else the last request', 
       else socket.end(`echo ${chunk}`);
     }),
   );
-  const { scene, caller } = await worldOf(server);
+  const { scene, caller } = await stage.worldOf(server);
   caller.send('CONNECT good:80 HTTP/1.1\r\nHost: good\r\n\r\n');
   await caller.untilHas('\r\n\r\n');
   caller.send('bytes');
@@ -111,7 +100,7 @@ const H2C = 'Connection: Upgrade, HTTP2-Settings, X-Hop\r\nUpgrade: h2c\r\nHTTP2
 
 test('what asks for h2c is left out where nobody can go on in HTTP/2', async () => {
   const server = await rawUpstream((socket) => socket.on('data', () => socket.write(OK)));
-  const { caller } = await worldOf(server, { onH2cUpgrade: () => Promise.resolve(undefined) });
+  const { caller } = await stage.worldOf(server, { onH2cUpgrade: () => Promise.resolve(undefined) });
   caller.send(get('/1', `X-A: 1\r\n${H2C}`));
   await caller.untilHas('ok');
   assert.equal(server.received(), get('/1', 'X-A: 1\r\nConnection: x-hop\r\n'));
@@ -122,7 +111,7 @@ test('what asks for h2c is left out where nobody can go on in HTTP/2', async () 
 
 test('who can go on in HTTP/2 gets the connection with what was read of it', async () => {
   const server = await rawUpstream(() => {});
-  const { scene, caller } = await worldOf(server, {
+  const { scene, caller } = await stage.worldOf(server, {
     onH2cUpgrade:
       async ({ head, settings }) =>
       async (taken, rest) => {
@@ -155,9 +144,9 @@ async function mirrorTo(port: number): Promise<{ mirror: Mirror; dropped: () => 
 
 test('a mirror gets each request as it came, on a stream of its own; when there is none the copy is dropped', async () => {
   const copies = await rawUpstream((socket) => socket.on('end', () => socket.end('HTTP/1.1 500 Ignored\r\n\r\n')));
-  opened.push(copies);
+  stage.own(copies);
   const { mirror, dropped } = await mirrorTo(copies.port);
-  const { caller } = await worldOf(await rawUpstream((socket) => socket.on('data', () => socket.write(OK))), {
+  const { caller } = await stage.worldOf(await rawUpstream((socket) => socket.on('data', () => socket.write(OK))), {
     mirrors: () => [mirror],
   });
   const post = `POST /1 HTTP/1.1\r\nHost: a\r\nX-User: dev\r\nContent-Length: 5\r\n\r\nhello`;
@@ -182,7 +171,7 @@ test('a mirror that does not read loses the copy and never holds the caller up',
       dropped += 1;
     },
   };
-  const { caller } = await worldOf(server, { mirrors: () => [mirror] });
+  const { caller } = await stage.worldOf(server, { mirrors: () => [mirror] });
   const size = 4 * MAX_MIRROR_BYTES;
   caller.send(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`);
   caller.socket.write(Buffer.alloc(size));
@@ -196,9 +185,9 @@ test('a request that the caller cuts is a copy that is cut', async () => {
   const copies = await rawUpstream((socket) => {
     socket.on('error', (error: NodeJS.ErrnoException) => closed.push(error.code === 'ECONNRESET'));
   });
-  opened.push(copies);
+  stage.own(copies);
   const { mirror, dropped } = await mirrorTo(copies.port);
-  const { caller } = await worldOf(await rawUpstream(() => {}), { mirrors: () => [mirror] });
+  const { caller } = await stage.worldOf(await rawUpstream(() => {}), { mirrors: () => [mirror] });
   caller.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nhello');
   await until(() => copies.received().endsWith('hello'));
   caller.socket.resetAndDestroy();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, test } from 'vitest';
 import { eventually, World } from './h2-world.ts';
 
@@ -11,19 +11,7 @@ beforeEach(() => {
 afterEach(() => world.close());
 
 async function tcpApp(onSocket: (socket: Socket) => void): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    onSocket(socket);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  world.onClose(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
+  return await world.listen(createServer(onSocket));
 }
 
 async function caller(port: number): Promise<{ socket: Socket; got: () => string }> {

@@ -46,6 +46,13 @@ function tunnelTo(port: number): void {
   agent = new Mux(pair.agent, { side: 'agent', onControl: () => {}, onOpen: (stream) => stream.refuse('refused') });
 }
 
+/** A connection to the process, as the agent opens it. */
+async function overTunnel(): Promise<MuxStream> {
+  const stream = agent.open({ kind: 'incoming', port: 8080, host: '10.1.2.3' });
+  await stream.opened;
+  return stream;
+}
+
 test('a process at the end of a tunnel answers over one stream of it, which ends with the caller', async () => {
   const process = await world.serve((stream) => {
     let bytes = 0;
@@ -60,13 +67,7 @@ test('a process at the end of a tunnel answers over one stream of it, which ends
     });
   });
   tunnelTo(process.port);
-  const toProcess = world.answerer('dev', 0, {
-    connect: async () => {
-      const stream = agent.open({ kind: 'incoming', port: 8080, host: '10.1.2.3' });
-      await stream.opened;
-      return stream;
-    },
-  });
+  const toProcess = world.answerer('dev', 0, { connect: overTunnel });
   const port = await world.route(() => ({ answerer: toProcess }));
   const client = world.client(port);
   const big = Buffer.alloc(512 * 1024);
@@ -89,11 +90,7 @@ test('a stream of the tunnel that is lost: 502 before the head, and the next req
   const app = await world.serve((stream) => stream.respond({ ':status': 204 }, { endStream: true }));
   const toProcess = world.answerer('dev', 0, {
     fallback: world.answerer('app', app.port),
-    connect: async () => {
-      const stream = agent.open({ kind: 'incoming', port: 8080, host: '10.1.2.3' });
-      await stream.opened;
-      return stream;
-    },
+    connect: overTunnel,
   });
   const port = await world.route(() => ({ answerer: toProcess }));
   const client = world.client(port);

@@ -99,6 +99,20 @@ export class World {
     return session;
   }
 
+  /** Listens until the world closes, and all its connections with it. @returns the port */
+  async listen(server: Server | http2.Http2SecureServer): Promise<number> {
+    const sockets = new Set<Socket>();
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.on('error', () => {});
+    });
+    this.onClose(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    return await listening(server);
+  }
+
   onClose(close: () => void): void {
     this.#closing.push(close);
   }
@@ -117,7 +131,7 @@ async function joined(caller: Resettable, first: Buffer, app: Promise<Resettable
   caller.on('error', () => to.destroy());
 }
 
-async function listening(server: Server | http2.Http2Server): Promise<number> {
+async function listening(server: Server | http2.Http2Server | http2.Http2SecureServer): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
@@ -133,6 +147,21 @@ export interface Answer {
   readonly informed: http2.IncomingHttpHeaders[];
   readonly rstCode: number;
 }
+
+/** Answers with its name, and the body it got. */
+export const named =
+  (name: string) =>
+  (stream: http2.ServerHttp2Stream): void => {
+    let body = '';
+    stream.on('data', (chunk) => {
+      body += chunk;
+    });
+    stream.on('end', () => {
+      if (stream.closed) return;
+      stream.respond({ ':status': 200, 'x-by': name });
+      stream.end(body);
+    });
+  };
 
 /** One request, its whole answer. */
 export async function ask(

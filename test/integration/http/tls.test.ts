@@ -33,20 +33,12 @@ async function tlsApp(name: string, seen: Seen[], material = certificate): Promi
       response.end(`${name} ${request.httpVersion} ${request.url}`);
     },
   );
-  const sockets = new Set<Socket>();
   server.on('secureConnection', (socket) => {
     const serverName: string | false | undefined = Reflect.get(socket, 'servername');
     seen.push({ name, serverName, protocol: socket.alpnProtocol });
   });
-  server.on('connection', (socket: Socket) => sockets.add(socket));
   server.on('sessionError', () => {});
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  world.onClose(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
+  return await world.listen(server);
 }
 
 async function filtered(appPort: number, processPort: number, more: Partial<Answerer> = {}): Promise<number> {

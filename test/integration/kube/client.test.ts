@@ -16,6 +16,7 @@ import {
 } from '../../../cli/kube/client.ts';
 import { InterceptorError } from '../../../src/errors.ts';
 import { makeCertificate } from '../../support/test-certificates.ts';
+import { until } from '../../support/until.ts';
 import { authority, clientFor, listen, sendJson, serverCertificate, statusObject, wireServer } from './api-fixture.ts';
 
 const POD = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a', extra: 1 }, spec: { unknown: ['kept'] } };
@@ -151,7 +152,10 @@ test('refusals have their code, and say what is missing', async () => {
   const rights = await at('/rights');
   assert.ok(isForbidden(rights));
   assert.equal(rights.message, 'user "dev" may not patch deployments (apps) in namespace "shop"');
-  assert.equal(rights.hint, 'missing rule in a Role: apiGroups ["apps"], resources ["deployments"], verbs ["patch"]');
+  assert.equal(
+    rights.hint,
+    'missing rule in a Role: apiGroups ["apps"], resources ["deployments"], verbs ["patch"]; deploy/rbac.yaml has all that are needed',
+  );
   const nodes = await at('/cluster');
   assert.match(
     `${nodes.message}; ${nodes.hint}`,
@@ -341,4 +345,27 @@ test('a closed client keeps no connection', async () => {
   await client.close();
   await gone;
   assert.equal(server.sockets.size, 0);
+});
+
+test('renewed connections: questions are asked again, streams end with an error, writes get their answer', async () => {
+  const held: (() => void)[] = [];
+  const seen: string[] = [];
+  const server = await wireServer((request, response) => {
+    seen.push(`${request.method} ${request.url}`);
+    if (request.url === '/stream') response.write('{}\n');
+    else if (seen.filter((line) => line === seen.at(-1)).length === 1) held.push(() => sendJson(response, 200, POD));
+    else sendJson(response, 200, POD);
+  });
+  const client = await clientFor(server.url);
+  const stream = await client.stream('/stream');
+  const [read, written] = [client.get('/silent'), client.create('/p', POD)];
+  const ended = text(stream);
+  ended.catch(() => {}); // looked at below
+  await until(() => held.length === 2, 'both have arrived');
+  client.renewConnections();
+  assert.deepEqual(await read, POD);
+  await assert.rejects(ended, /renewed/);
+  for (const answer of held) answer();
+  assert.deepEqual(await written, POD);
+  assert.deepEqual(seen.sort(), ['GET /silent', 'GET /silent', 'GET /stream', 'POST /p?fieldManager=kube-intercept']);
 });

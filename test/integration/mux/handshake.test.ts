@@ -3,12 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { toStreamId } from '../../../src/ids.ts';
-import { agentHandshake, sessionHandshake } from '../../../src/mux/handshake.ts';
+import { agentHandshake, LinkUnknownError, sessionHandshake } from '../../../src/mux/handshake.ts';
+import { Link } from '../../../src/mux/link.ts';
 import { Mux } from '../../../src/mux/mux.ts';
 import type { Transport } from '../../../src/mux/transport.ts';
 import { decodeMessage, encodeFrame } from '../../../src/protocol/codec.ts';
-import { type HandshakeMessage, parseControlMessage } from '../../../src/protocol/control.ts';
+import { type HandshakeMessage, type LinkOffer, parseControlMessage } from '../../../src/protocol/control.ts';
 import { computeProof } from '../../../src/protocol/handshake.ts';
+import { KeyAgreement } from '../../../src/protocol/key-agreement.ts';
 import { CARRIERS, type CarrierPair } from '../../support/carriers.ts';
 import { MemoryTransport } from '../../support/memory-transport.ts';
 
@@ -24,6 +26,20 @@ beforeEach(() => {
 });
 afterEach(() => a.terminate());
 
+const hello = (versions = [2], ecdh = new KeyAgreement().publicKey): HandshakeMessage => ({
+  type: 'hello',
+  versions,
+  nonce: randomBytes(32).toString('base64url'),
+  ecdh,
+  pod,
+});
+const offer = (fields: Partial<LinkOffer> = {}): LinkOffer => ({
+  id: randomBytes(16).toString('base64url'),
+  begun: false,
+  received: 0,
+  resumeMs: 30_000,
+  ...fields,
+});
 const refused = { code: 'TUNNEL_UNAUTHENTICATED' };
 const say = (transport: Transport, message: HandshakeMessage): void =>
   transport.send(encodeFrame({ type: 'control', text: JSON.stringify(message) }));
@@ -45,17 +61,20 @@ test.each(CARRIERS)(
   async ({ connect }) => {
     const pair: CarrierPair = await connect();
     const agentSide = agentHandshake(pair.agent, { key, pod, deadlineMs }).then((result) => {
-      assert.deepEqual(result, { session, version: 1 });
-      const mux = new Mux(pair.agent, { side: 'agent', onOpen: () => {}, onControl: () => {} });
+      assert.deepEqual(result.session, session);
+      assert.equal(result.version, 2);
+      const mux = new Mux(result.transport, { side: 'agent', onOpen: () => {}, onControl: () => {} });
       const stream = mux.open({ kind: 'incoming', port: 80, host: '10.0.0.1' });
       stream.write('right behind the welcome');
       return mux;
     });
-    assert.deepEqual(await sessionHandshake(pair.session, { key, session, deadlineMs }), { version: 1, pod });
+    const result = await sessionHandshake(pair.session, { key, session, deadlineMs });
+    assert.equal(result.version, 2);
+    assert.equal(result.pod, pod);
     // The session takes its time; the messages wait in the transport.
     for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     const first = new Promise<string>((resolve) => {
-      const mux = new Mux(pair.session, {
+      const mux = new Mux(result.transport, {
         side: 'session',
         onOpen: (stream) => {
           void once(stream, 'data').then(async ([chunk]) => {
@@ -81,29 +100,31 @@ test('a session with another key is refused, and both ends say so', async () => 
 
 test('an agent that does not hold the key is not believed', async () => {
   const result = sessionHandshake(b, { key, session, deadlineMs });
-  say(a, { type: 'hello', versions: [1], nonce: randomBytes(32).toString('base64url'), pod });
+  say(a, hello());
   const proof = await next(a);
   assert.ok(proof.type === 'proof');
-  say(a, {
-    type: 'welcome',
-    mac: computeProof(randomBytes(32), 'agent', {
-      versions: [1],
-      version: 1,
-      agentNonce: proof.nonce,
-      sessionNonce: proof.nonce,
-      session,
-      pod,
-    }),
-  });
+  const said = {
+    versions: [2],
+    version: 2,
+    agentNonce: proof.nonce,
+    sessionNonce: proof.nonce,
+    agentEcdh: proof.ecdh,
+    sessionEcdh: proof.ecdh,
+    session,
+    pod,
+    link: proof.link,
+  };
+  const answer = { received: 0 };
+  say(a, { type: 'welcome', ...answer, mac: computeProof(randomBytes(32), 'agent', said, answer) });
   await expect(result).rejects.toMatchObject(refused);
 });
 
 test("the session's own proof sent back as a welcome is not believed", async () => {
   const result = sessionHandshake(b, { key, session, deadlineMs });
-  say(a, { type: 'hello', versions: [1], nonce: randomBytes(32).toString('base64url'), pod });
+  say(a, hello());
   const proof = await next(a);
   assert.ok(proof.type === 'proof');
-  say(a, { type: 'welcome', mac: proof.mac });
+  say(a, { type: 'welcome', received: 0, mac: proof.mac });
   await expect(result).rejects.toMatchObject(refused);
 });
 
@@ -126,7 +147,7 @@ test('a middleman cannot talk both ends down to fewer versions', async () => {
   const other = sessionHandshake(sessionEnd, { key, session, deadlineMs });
   toAgent.onMessage = (message) => {
     const hello = hear(message);
-    say(toSession, hello.type === 'hello' ? { ...hello, versions: [1, 0] } : hello);
+    say(toSession, hello.type === 'hello' ? { ...hello, versions: [2, 1] } : hello);
   };
   toSession.onMessage = (message) => toAgent.send(message);
   toAgent.onClose = () => toSession.close();
@@ -134,9 +155,144 @@ test('a middleman cannot talk both ends down to fewer versions', async () => {
   await expect(other).rejects.toMatchObject(refused);
 });
 
+/** Both ends behind a middleman who changes what he likes of what passes. */
+const between = (
+  change: (message: HandshakeMessage) => HandshakeMessage,
+  link = offer(),
+): { agent: Promise<unknown>; other: Promise<unknown> } => {
+  const [agentEnd, toAgent] = MemoryTransport.pair();
+  const [sessionEnd, toSession] = MemoryTransport.pair();
+  const findLink = () => ({ received: 7 });
+  const agent = agentHandshake(agentEnd, { key, pod, deadlineMs, findLink });
+  const other = sessionHandshake(sessionEnd, { key, session, deadlineMs, link });
+  toAgent.onMessage = (message) => say(toSession, change(hear(message)));
+  toSession.onMessage = (message) => say(toAgent, change(hear(message)));
+  toAgent.onClose = () => toSession.close();
+  toSession.onClose = () => toAgent.close();
+  return { agent, other };
+};
+
+const stranger = new KeyAgreement().publicKey;
+test.each<[string, (message: HandshakeMessage) => HandshakeMessage]>([
+  ["the agent's public key", (said) => (said.type === 'hello' ? { ...said, ecdh: stranger } : said)],
+  ["the session's public key", (said) => (said.type === 'proof' ? { ...said, ecdh: stranger } : said)],
+  ['the pod', (said) => (said.type === 'hello' ? { ...said, pod: 'web-2' } : said)],
+  ["the link's id", (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, id: 'A'.repeat(22) } } : said)],
+  ['whether it was begun', (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, begun: true } } : said)],
+  ['what was received', (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, received: 1 } } : said)],
+  ['the time to resume', (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, resumeMs: 0 } } : said)],
+])('%s changed on the way is refused by both ends', async (_name, change) => {
+  const { agent, other } = between(change);
+  await expect(agent).rejects.toMatchObject(refused);
+  await expect(other).rejects.toMatchObject(refused);
+});
+
+test.each<[string, (message: HandshakeMessage) => HandshakeMessage]>([
+  ['another number', (said) => (said.type === 'welcome' ? { type: 'welcome', received: 6, mac: said.mac } : said)],
+  ['unknown', (said) => (said.type === 'welcome' ? { type: 'welcome', unknown: true, mac: said.mac } : said)],
+])('a welcome that was made to say %s is not believed', async (_name, change) => {
+  const { agent, other } = between(change);
+  await agent;
+  await expect(other).rejects.toMatchObject(refused);
+});
+
+test.each([
+  ['none', ''],
+  ['one too short', 'A'.repeat(42)],
+  ['zero', Buffer.alloc(32).toString('base64url')],
+  // RFC 7748 §6.1: points of low order, whose agreement is zero whatever the other key is.
+  ['one of low order', Buffer.from([1, ...Buffer.alloc(31)]).toString('base64url')],
+  ['another of low order', 'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800'],
+])('a public key that is no key is refused by either end: %s', async (_name, ecdh) => {
+  const bad = ecdh.length === 64 ? Buffer.from(ecdh, 'hex').toString('base64url') : ecdh;
+  const atSession = sessionHandshake(b, { key, session, deadlineMs });
+  say(a, hello([2], bad));
+  await expect(atSession).rejects.toMatchObject(refused);
+
+  const [agentEnd, thief] = MemoryTransport.pair();
+  const atAgent = agentHandshake(agentEnd, { key, pod, deadlineMs });
+  const said = await next(thief);
+  assert.ok(said.type === 'hello');
+  const link = offer();
+  const nonce = said.nonce;
+  const transcript = {
+    versions: said.versions,
+    version: 2,
+    agentNonce: nonce,
+    sessionNonce: nonce,
+    agentEcdh: said.ecdh,
+    sessionEcdh: bad,
+    session,
+    pod,
+    link,
+  };
+  const mac = computeProof(key, 'session', transcript);
+  say(thief, { type: 'proof', version: 2, nonce, ecdh: bad, session, link, mac });
+  await expect(atAgent).rejects.toMatchObject(refused);
+});
+
+test.each<[string, Partial<LinkOffer>]>([
+  ['an id that is none', { id: 'x'.repeat(2000) }],
+  ['more than five minutes without a carrier', { resumeMs: 300_001 }],
+])('a session that asks for %s is refused', async (_name, fields) => {
+  const agent = agentHandshake(a, { key, pod, deadlineMs });
+  const other = sessionHandshake(b, { key, session, deadlineMs, link: offer(fields) });
+  await expect(agent).rejects.toMatchObject(refused);
+  await expect(other).rejects.toMatchObject(refused);
+});
+
+test('a link that the agent does not have is begun, unless the session had begun it: then both say so', async () => {
+  const link = new Link({ resumeForMs: 1_000 });
+  const asked: string[] = [];
+  const findLink = (_session: unknown, id: string): undefined => {
+    asked.push(id);
+  };
+  const [atAgent, atSession] = await Promise.all([
+    agentHandshake(a, { key, pod, deadlineMs, findLink }),
+    sessionHandshake(b, { key, session, deadlineMs, link }),
+  ]);
+  assert.equal(atAgent.resumed, undefined);
+  assert.deepEqual(atAgent.link, { id: link.id, begun: false, received: 0, resumeMs: 1_000 });
+  assert.equal(atSession.resumed, false);
+
+  link.attach(atSession.transport, atSession.at);
+  const [c, d] = MemoryTransport.pair();
+  const agent = agentHandshake(c, { key, pod, deadlineMs, findLink });
+  const other = sessionHandshake(d, { key, session, deadlineMs, link });
+  await Promise.all([
+    expect(agent).rejects.toBeInstanceOf(LinkUnknownError),
+    expect(other).rejects.toBeInstanceOf(LinkUnknownError),
+  ]);
+  assert.deepEqual(asked, [link.id, link.id]);
+  link.terminate();
+});
+
+test('both ends of a link learn what the other has received', async () => {
+  const had = { received: 41 };
+  const [atAgent, atSession] = await Promise.all([
+    agentHandshake(a, { key, pod, deadlineMs, findLink: () => had }),
+    sessionHandshake(b, { key, session, deadlineMs, link: offer({ begun: true, received: 12 }) }),
+  ]);
+  assert.equal(atAgent.resumed, had);
+  assert.deepEqual(atAgent.at, { received: 41, peerReceived: 12 });
+  assert.deepEqual(atSession.at, { received: 12, peerReceived: 41 });
+});
+
+test('nobody is looked up for a peer that has not proved itself', async () => {
+  let asked = 0;
+  const findLink = (): undefined => {
+    asked += 1;
+  };
+  const agent = agentHandshake(a, { key: randomBytes(32), pod, deadlineMs, findLink });
+  const other = sessionHandshake(b, { key, session, deadlineMs, link: offer({ begun: true }) });
+  await expect(agent).rejects.toMatchObject(refused);
+  await expect(other).rejects.toMatchObject(refused);
+  assert.equal(asked, 0);
+});
+
 test('no version in common is TUNNEL_VERSION at the session', async () => {
   const result = sessionHandshake(b, { key, session, deadlineMs });
-  say(a, { type: 'hello', versions: [99], nonce: randomBytes(32).toString('base64url'), pod });
+  say(a, hello([99]));
   await expect(result).rejects.toMatchObject({ code: 'TUNNEL_VERSION' });
 });
 
@@ -181,7 +337,7 @@ test('a peer that says nothing is given up after the deadline, by either side', 
 
 test('a carrier that breaks in the handshake is TUNNEL_LOST, not a refusal', async () => {
   const result = sessionHandshake(b, { key, session, deadlineMs });
-  say(a, { type: 'hello', versions: [1], nonce: randomBytes(32).toString('base64url'), pod });
+  say(a, hello());
   await next(a);
   a.breakWire();
   await expect(result).rejects.toMatchObject({ code: 'TUNNEL_LOST' });

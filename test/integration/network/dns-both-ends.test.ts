@@ -42,7 +42,7 @@ async function openTunnel(): Promise<void> {
   const session = new Mux(pair.session, { side: 'session', onOpen: () => {}, onControl: () => {} });
   const agent = new Mux(pair.agent, {
     side: 'agent',
-    onOpen: (stream) => void serveDns(stream, client),
+    onOpen: (stream) => void serveDns(stream, client, {}),
     onControl: () => {},
   });
   const tunnel = { pair, session, agent };

@@ -116,6 +116,57 @@ describe('--to-pod', () => {
     assert.equal(error.code, 'ECONNREFUSED');
   });
 
+  test('a server that speaks first is heard, a program of this machine is answered, a web page is not passed on', async () => {
+    let reached = 0;
+    const upstream = await tcpUpstream((socket) => {
+      socket.write('220 ready\r\n');
+      socket.once('data', (chunk) => {
+        reached += 1;
+        socket.end(String(chunk));
+      });
+    });
+    const quiet = await tcpUpstream((socket) => {
+      socket.once('data', (chunk) => {
+        reached += 1;
+        socket.end(String(chunk));
+      });
+    });
+    upstreams.push(upstream, quiet);
+    const [first, second] = [await closedPort(), await closedPort()];
+    const ports = [
+      { laptopPort: first, podPort: upstream.port },
+      { laptopPort: second, podPort: quiet.port },
+    ];
+    const toPod = await listenToPod(ports, way, silentLog);
+    const talk = async (port: number, ...said: readonly string[]): Promise<string> => {
+      const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+      for (const part of said) await new Promise((written) => socket.write(part, written)); // mostly in pieces of their own
+      return String(await buffer(socket));
+    };
+    const waiting = connect(first, '127.0.0.1');
+    assert.equal(String((await once(waiting, 'data'))[0]), '220 ready\r\n');
+    waiting.destroy();
+    const request = (host: string, ...fields: string[]): string =>
+      ['POST /quit HTTP/1.1', `Host: ${host}`, ...fields, '', 'body'].join('\r\n');
+    const own = request(`127.0.0.1:${second}`, 'Origin: http://localhost:3000', 'Sec-Fetch-Site: same-site');
+    assert.equal(await talk(second, own), own);
+    assert.equal(await talk(second, own.slice(0, 9), own.slice(9, 40), own.slice(40)), own);
+    const before = reached;
+    const pages = [
+      request('rebound.example:8080'),
+      request(`127.0.0.1:${second}`, 'Origin: https://page.example'),
+      request(`localhost:${second}`, 'Origin: null'),
+      request(`localhost:${second}`, 'Sec-Fetch-Site: cross-site'),
+      request('127.0.0.1.page.example', 'Upgrade: websocket', 'Connection: Upgrade'),
+    ];
+    for (const page of pages) {
+      assert.match(await talk(second, page), /^HTTP\/1\.1 403 /, page);
+      assert.match(await talk(second, page.slice(0, 30), page.slice(30)), /^HTTP\/1\.1 403 /, page);
+    }
+    assert.equal(reached, before);
+    await toPod.close();
+  });
+
   test('a port where nothing listens in the pod is a reset', async () => {
     const laptopPort = await closedPort();
     const toPod = await listenToPod([{ laptopPort, podPort: await closedPort() }], way, silentLog);

@@ -1,29 +1,21 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { removeEnvFile, requireEnvFile, writeEnvFile } from '../../../cli/session/env-file.ts';
-import type { GuardianMessage } from '../../../cli/session/guardian.ts';
 import { removeLeftEnvFiles } from '../../../cli/session/recover.ts';
 import { processStart, type SessionRecord, writeSessionRecord } from '../../../cli/session/state-files.ts';
 import { InterceptorError } from '../../../src/errors.ts';
-import { waitFor } from '../../cluster/exec.ts';
+import { StateFolder } from '../../support/state-folder.ts';
+import { runLoneGuardian } from './lone-guardian.ts';
 
-let folder: string;
+let state: StateFolder;
 let path: string;
-const before = process.env.XDG_STATE_HOME;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
-  path = join(folder, '.env');
-  process.env.XDG_STATE_HOME = folder;
+  state = await StateFolder.open();
+  path = join(state.path, '.env');
 });
-afterEach(async () => {
-  if (before === undefined) delete process.env.XDG_STATE_HOME;
-  else process.env.XDG_STATE_HOME = before;
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => state.close());
 
 const exists = async (file: string): Promise<boolean> =>
   await stat(file).then(
@@ -44,7 +36,7 @@ test('an environment file is 0600, is written anew by a later session, and remov
 
 test('a file of the user’s own is never written over and never removed, nor what a link of theirs points to', async () => {
   await writeFile(path, 'MINE=1\n');
-  const link = join(folder, 'link');
+  const link = join(state.path, 'link');
   await symlink(path, link);
   for (const file of [path, link]) {
     await assert.rejects(
@@ -77,9 +69,9 @@ test.each([
   ['that is a folder', 'sub', /it is a folder/, /^name a file in it: --env-file \S+\/sub\/\.env$/],
   ['that exists', 'file', /exists and is not ours/, /^name a file that does not exist yet$/],
 ])('a file %s is refused before anything is done, with the hint that fits', async (_, name, message, hint) => {
-  await mkdir(join(folder, 'sub'));
-  await writeFile(join(folder, 'file'), 'x\n');
-  await assert.rejects(requireEnvFile(join(folder, name)), (error) => {
+  await mkdir(join(state.path, 'sub'));
+  await writeFile(join(state.path, 'file'), 'x\n');
+  await assert.rejects(requireEnvFile(join(state.path, name)), (error) => {
     assert.ok(error instanceof InterceptorError && error.code === 'USAGE_BAD_OPTION');
     assert.match(error.message, message);
     assert.match(error.hint ?? '', hint);
@@ -96,7 +88,7 @@ test('a file that is absent or ours may be named, and is not touched by the chec
 });
 
 test('the next command removes the environment file of a session that is gone, not that of a live one', async () => {
-  const live = join(folder, 'live.env');
+  const live = join(state.path, 'live.env');
   const fields = { startedAtMs: 1, context: 'test', kubeconfig: undefined, server: 'https://x', namespace: 'shop' };
   const workload = {
     target: 'web',
@@ -106,7 +98,7 @@ test('the next command removes the environment file of a session that is gone, n
     services: [],
     ports: [],
   };
-  const socket = join(folder, 'x.sock');
+  const socket = join(state.path, 'x.sock');
   const record: SessionRecord = {
     ...fields,
     ...workload,
@@ -129,31 +121,5 @@ test('the next command removes the environment file of a session that is gone, n
 
 test('the guardian removes the environment file as soon as its session is gone, before it reaches the cluster', async () => {
   await writeEnvFile(path, 'abc', { A: '1' });
-  const script = new URL('../../../cli/session/guardian-main.ts', import.meta.url).pathname;
-  const guardian = spawn(process.execPath, ['--import', 'tsx', script], { stdio: ['pipe', 'ignore', 'inherit'] });
-  try {
-    const message: GuardianMessage = {
-      type: 'task',
-      task: {
-        sessionId: 'abc',
-        kubeconfig: join(folder, 'no-kubeconfig'),
-        context: 'none',
-        namespace: 'shop',
-        workloadKind: 'Deployment',
-        workloadName: 'web',
-        workloadUid: 'uid',
-        keepAgent: false,
-        socket: join(folder, 'x.sock'),
-        direct: undefined,
-        envFile: path,
-      },
-    };
-    guardian.stdin.end(`${JSON.stringify(message)}\n`);
-    await waitFor(async () => ((await exists(path)) ? undefined : true), {
-      timeoutMs: 20_000,
-      onTimeout: () => new Error('the file is still there'),
-    });
-  } finally {
-    guardian.kill('SIGKILL');
-  }
+  await runLoneGuardian(state.path, { envFile: path }, async () => !(await exists(path)));
 }, 30_000);

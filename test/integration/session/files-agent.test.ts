@@ -73,9 +73,9 @@ async function swapConfig(data: Readonly<Record<string, string>>): Promise<void>
 }
 
 async function dial(): Promise<FilesTunnel> {
-  const transport = await dialCarrier(world.agent.tunnelPort);
+  const carrier = await dialCarrier(world.agent.tunnelPort);
   const identity = { sessionId: `s${tunnels.length}`, user: 'ann', host: 'desk' };
-  await sessionHandshake(transport, { key: world.key, session: identity, deadlineMs: 10_000 });
+  const { transport } = await sessionHandshake(carrier, { key: world.key, session: identity, deadlineMs: 10_000 });
   const control = new ControlClient(
     (message) => mux.sendControl(message),
     (event) => {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import {
@@ -11,26 +9,17 @@ import {
   removeLeftFiles,
   removeSessionFiles,
 } from '../../../cli/session/files/folder.ts';
-import type { GuardianMessage, GuardianTask } from '../../../cli/session/guardian.ts';
-import { waitFor } from '../../cluster/exec.ts';
+import { StateFolder } from '../../support/state-folder.ts';
+import { runLoneGuardian } from './lone-guardian.ts';
 
-let folder: string;
-const before = { XDG_STATE_HOME: process.env.XDG_STATE_HOME, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR };
+let state: StateFolder;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
-  await mkdir(join(folder, 'run'), { mode: 0o700 });
-  process.env.XDG_STATE_HOME = join(folder, 'state');
-  process.env.XDG_RUNTIME_DIR = join(folder, 'run');
+  state = await StateFolder.openWithRuntime();
 });
-afterEach(async () => {
-  for (const [name, value] of Object.entries(before)) {
-    if (value === undefined) delete process.env[name];
-    else process.env[name] = value;
-  }
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => state.close());
 
-const recordOf = (sessionId: string): string => join(folder, 'state', 'kube-intercept', 'files', `${sessionId}.json`);
+const recordOf = (sessionId: string): string =>
+  join(state.path, 'state', 'kube-intercept', 'files', `${sessionId}.json`);
 
 async function makeWithFile(sessionId: string): Promise<FilesFolder> {
   const made = await makeFilesFolder(sessionId);
@@ -84,19 +73,22 @@ test.each<[string, (made: FilesFolder) => Promise<string>]>([
   [
     'what a link leads to that stands where the copies were',
     async (made) => {
-      await rename(made.path, join(folder, 'elsewhere'));
-      await symlink(join(folder, 'elsewhere'), made.path);
-      return join(folder, 'elsewhere', 'root', 'etc', 'secret');
+      await rename(made.path, join(state.path, 'elsewhere'));
+      await symlink(join(state.path, 'elsewhere'), made.path);
+      return join(state.path, 'elsewhere', 'root', 'etc', 'secret');
     },
   ],
   [
     'a folder that a broken record names',
     async (made) => {
-      await mkdir(join(folder, 'home'));
-      await writeFile(join(folder, 'home', 'session'), 'dead');
-      await writeFile(recordOf('dead'), JSON.stringify({ sessionId: 'dead', pid: 1, folder: join(folder, 'home') }));
+      await mkdir(join(state.path, 'home'));
+      await writeFile(join(state.path, 'home', 'session'), 'dead');
+      await writeFile(
+        recordOf('dead'),
+        JSON.stringify({ sessionId: 'dead', pid: 1, folder: join(state.path, 'home') }),
+      );
       await rm(made.path, { recursive: true });
-      return join(folder, 'home', 'session');
+      return join(state.path, 'home', 'session');
     },
   ],
 ])('%s is left alone', async (_, change) => {
@@ -107,12 +99,12 @@ test.each<[string, (made: FilesFolder) => Promise<string>]>([
 
 test('what a link among the copies leads to is not removed with them', async () => {
   const made = await makeWithFile('dead');
-  await mkdir(join(folder, 'mine'));
-  await writeFile(join(folder, 'mine', 'a'), 'mine');
-  await symlink(join(folder, 'mine'), join(made.root, 'link'));
+  await mkdir(join(state.path, 'mine'));
+  await writeFile(join(state.path, 'mine', 'a'), 'mine');
+  await symlink(join(state.path, 'mine'), join(made.root, 'link'));
   await removeSessionFiles('dead');
   assert.equal(existsSync(made.path), false);
-  assert.deepEqual(await readdir(join(folder, 'mine')), ['a']);
+  assert.deepEqual(await readdir(join(state.path, 'mine')), ['a']);
 });
 
 test.each(['', '..', 'a/b', 'x'.repeat(65)])('a session id of %j makes no folder', async (sessionId) => {
@@ -121,29 +113,5 @@ test.each(['', '..', 'a/b', 'x'.repeat(65)])('a session id of %j makes no folder
 
 test('the guardian removes the copies as soon as its session is gone, before it reaches the cluster', async () => {
   const made = await makeWithFile('abc');
-  const script = new URL('../../../cli/session/guardian-main.ts', import.meta.url).pathname;
-  const guardian = spawn(process.execPath, ['--import', 'tsx', script], { stdio: ['pipe', 'ignore', 'inherit'] });
-  try {
-    const task: GuardianTask = {
-      sessionId: 'abc',
-      kubeconfig: join(folder, 'no-kubeconfig'),
-      context: 'none',
-      namespace: 'shop',
-      workloadKind: 'Deployment',
-      workloadName: 'web',
-      workloadUid: 'uid',
-      keepAgent: false,
-      socket: join(folder, 'x.sock'),
-      direct: undefined,
-      envFile: undefined,
-    };
-    const message: GuardianMessage = { type: 'task', task };
-    guardian.stdin.end(`${JSON.stringify(message)}\n`);
-    await waitFor(async () => (existsSync(made.path) ? undefined : true), {
-      timeoutMs: 20_000,
-      onTimeout: () => new Error('the copies are still there'),
-    });
-  } finally {
-    guardian.kill('SIGKILL');
-  }
+  await runLoneGuardian(state.path, {}, async () => !existsSync(made.path));
 }, 30_000);

@@ -1,27 +1,20 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { requireFreePort, requireNoTwin } from '../../../cli/session/port-in-use.ts';
 import { processStart, type SessionRecord, writeSessionRecord } from '../../../cli/session/state-files.ts';
 import { InterceptorError } from '../../../src/errors.ts';
+import { StateFolder } from '../../support/state-folder.ts';
 
 const HOSTS = ['127.0.0.1', '::1'];
 
-let folder: string;
-const before = process.env.XDG_STATE_HOME;
+let state: StateFolder;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
-  process.env.XDG_STATE_HOME = folder;
+  state = await StateFolder.open();
 });
-afterEach(async () => {
-  if (before === undefined) delete process.env.XDG_STATE_HOME;
-  else process.env.XDG_STATE_HOME = before;
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => state.close());
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -82,7 +75,7 @@ async function otherSession(localPort: number): Promise<SessionRecord> {
     filter: undefined,
     mirror: false,
     direct: undefined,
-    socket: join(folder, 'abc.sock'),
+    socket: join(state.path, 'abc.sock'),
     envFile: undefined,
   };
   await writeSessionRecord(record);

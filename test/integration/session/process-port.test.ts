@@ -7,6 +7,7 @@ import type { SessionEvent } from '../../../cli/ui/events.ts';
 import { silentLog } from '../../../src/log.ts';
 import type { RouteTo } from '../../../src/protocol/control.ts';
 import { until } from '../../support/until.ts';
+import { portChoice } from './port-choice.ts';
 
 const HOLD_MS = 600;
 const FOREVER_MS = 3_600_000;
@@ -43,16 +44,7 @@ async function follow(options: Partial<ProcessPortOptions>): Promise<Followed> {
   const routes: RouteTo[] = [];
   const events: SessionEvent[] = [];
   const port = new ProcessPort({
-    choice: {
-      service: 'web',
-      servicePort: 80,
-      servicePortName: undefined,
-      localPort,
-      appPort: 8080,
-      protocol: 'tcp',
-      container: 'app',
-      targetName: undefined,
-    },
+    choice: portChoice({ service: 'web', localPort }),
     to: undefined,
     http: false,
     mirror: false,

@@ -1,31 +1,26 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { askSession, listenControlSocket } from '../../../cli/session/control-socket.ts';
 import {
   controlSocketPath,
   isAlive,
+  privateFolder,
   processStart,
   readSessionRecords,
   removeSessionRecord,
   type SessionRecord,
   writeSessionRecord,
 } from '../../../cli/session/state-files.ts';
+import { StateFolder } from '../../support/state-folder.ts';
 
-let folder: string;
-const before = process.env.XDG_STATE_HOME;
+let state: StateFolder;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'kube-intercept-test-'));
-  process.env.XDG_STATE_HOME = folder;
+  state = await StateFolder.open();
 });
-afterEach(async () => {
-  if (before === undefined) delete process.env.XDG_STATE_HOME;
-  else process.env.XDG_STATE_HOME = before;
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => state.close());
 
 async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecord> {
   return {
@@ -46,7 +41,7 @@ async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecor
     filter: undefined,
     mirror: false,
     direct: undefined,
-    socket: join(folder, 'abc.sock'),
+    socket: join(state.path, 'abc.sock'),
     envFile: undefined,
     ...fields,
   };
@@ -54,19 +49,29 @@ async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecor
 
 const mode = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8);
 
+test('a folder that is a link, which anybody may have put into /tmp, is not taken', async () => {
+  const [real, link] = [join(state.path, 'real'), join(state.path, 'link')];
+  await mkdir(real, { mode: 0o755 });
+  await symlink(real, link);
+  await assert.rejects(privateFolder(link), /is not a folder/);
+  assert.equal(await mode(real), '755');
+  await privateFolder(real);
+  assert.equal(await mode(real), '700');
+});
+
 test('a session’s record is its user’s alone and is read back until it is removed', async () => {
   const written = await record();
   await writeSessionRecord(written);
   const [read] = await readSessionRecords();
   assert.deepEqual(JSON.parse(JSON.stringify(read)), JSON.parse(JSON.stringify(written)));
-  assert.equal(await mode(join(folder, 'kube-intercept', 'sessions', 'abc.json')), '600');
-  assert.equal(await mode(join(folder, 'kube-intercept', 'sessions')), '700');
+  assert.equal(await mode(join(state.path, 'kube-intercept', 'sessions', 'abc.json')), '600');
+  assert.equal(await mode(join(state.path, 'kube-intercept', 'sessions')), '700');
   await removeSessionRecord(written);
   assert.deepEqual(await readSessionRecords(), []);
 });
 
 test('with the record of a session go the sockets that a killed one has left', async () => {
-  const [socket, direct] = [join(folder, 'abc.sock'), join(folder, 'abc-d.sock')];
+  const [socket, direct] = [join(state.path, 'abc.sock'), join(state.path, 'abc-d.sock')];
   await Promise.all([socket, direct].map((path) => writeFile(path, '')));
   const left = await record({ socket, direct: { socket: direct, cluster: 'c', by: 'ann@laptop', mark: false } });
   await writeSessionRecord(left);
@@ -75,8 +80,8 @@ test('with the record of a session go the sockets that a killed one has left', a
 });
 
 test('a record that cannot be read is left out', async () => {
-  await mkdir(join(folder, 'kube-intercept', 'sessions'), { recursive: true });
-  await writeFile(join(folder, 'kube-intercept', 'sessions', 'x.json'), '{"sessionId":');
+  await mkdir(join(state.path, 'kube-intercept', 'sessions'), { recursive: true });
+  await writeFile(join(state.path, 'kube-intercept', 'sessions', 'x.json'), '{"sessionId":');
   assert.deepEqual(await readSessionRecords(), []);
 });
 
@@ -94,7 +99,7 @@ test('a session answers on its socket, which only its user may use', async () =>
 });
 
 test('nobody at the socket is an answer, not an error', async () => {
-  assert.equal(await askSession(join(folder, 'none.sock'), { method: 'status' }, 2_000), undefined);
+  assert.equal(await askSession(join(state.path, 'none.sock'), { method: 'status' }, 2_000), undefined);
 });
 
 test('garbage on the socket ends that connection and no other', async () => {

@@ -183,6 +183,34 @@ describe('faults', () => {
     },
   );
 
+  test('a stall at a byte lets exactly that many pass, and loses nothing once it ends', async () => {
+    const socket = await connect();
+    relay.cutAfterBytes(1000, 'stall');
+    const echoed = echo(socket, 'abcde'.repeat(400));
+    await until(() => relay.bytes().up + relay.bytes().down === 1000);
+    expect(relay.cutAfterBytes(0)).toBe(false); // it has happened
+    relay.resume();
+    expect(await echoed).toBe('abcde'.repeat(400));
+  });
+
+  test('what is frozen passes nothing any more and hears of no end, and new connections work', async () => {
+    const frozen = await connect();
+    expect(await echo(frozen, 'before')).toBe('before');
+    let heard = '';
+    for (const event of ['data', 'end', 'close'] as const)
+      frozen.on(event, () => {
+        heard += event;
+      });
+    relay.freeze();
+    frozen.write('lost');
+    accepted[0]?.write('lost, too');
+    accepted[0]?.end();
+    expect(await echo(await connect(), 'after')).toBe('after');
+    expect([heard, relay.bytes()]).toEqual(['', { up: 11, down: 11 }]);
+    expect(relay.cutAfterBytes(10)).toBe(false);
+    expect(relay.cutAfterBytes(0)).toBe(true); // it was still to come
+  });
+
   test('a trickle passes so many bytes a second', async () => {
     const socket = await connect();
     relay.trickle(10_000);

@@ -11,7 +11,8 @@ import { sessionHandshake } from '../../../src/mux/handshake.ts';
 import type { Transport } from '../../../src/mux/transport.ts';
 import { connectWebSocket } from '../../../src/net/transport/websocket.ts';
 import { decodeMessage, encodeFrame } from '../../../src/protocol/codec.ts';
-import { KEY_BYTES, parseTunnelKey } from '../../../src/protocol/handshake.ts';
+import { computeProof, KEY_BYTES, parseTunnelKey } from '../../../src/protocol/handshake.ts';
+import { KeyAgreement } from '../../../src/protocol/key-agreement.ts';
 
 const [verb = '', host = '', portText = '', argument = ''] = process.argv.slice(2);
 const port = Number(portText);
@@ -90,6 +91,38 @@ async function httpGet(path: string): Promise<unknown> {
   };
 }
 
+const UPGRADE =
+  'GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n';
+
+/** Says parts, each once something was answered, and tells how many bytes came until it was closed. */
+async function rawTls(...parts: readonly (string | Buffer)[]): Promise<unknown> {
+  const socket = connectTls({ host, port, rejectUnauthorized: false });
+  let heard = '';
+  let next = 0;
+  const say = (): void => {
+    const part = parts[next++];
+    if (part !== undefined) socket.write(part);
+  };
+  socket.once('secureConnect', say);
+  socket.on('data', (chunk: Buffer) => {
+    heard += chunk.toString('latin1');
+    say();
+  });
+  socket.on('error', () => {}); // reset: 'close' follows
+  await new Promise((resolve) => socket.once('close', resolve));
+  return { status: /^HTTP\/1\.1 (\d+)/.exec(heard)?.[1] };
+}
+
+/** A proof for a nonce that the agent did not give on that connection, all else as it must be. */
+async function proofOf(version: number, key: Uint8Array): Promise<Record<string, unknown>> {
+  const nonce = Buffer.alloc(KEY_BYTES, 1).toString('base64url');
+  const ecdh = new KeyAgreement().publicKey;
+  const link = { id: 'A'.repeat(22), begun: false, received: 0, resumeMs: 0 };
+  const both = { agentNonce: nonce, sessionNonce: nonce, agentEcdh: ecdh, sessionEcdh: ecdh };
+  const mac = computeProof(key, 'session', { versions: [version], version, ...both, session: SESSION, pod: 'a', link });
+  return { type: 'proof', version, nonce, ecdh, session: SESSION, link, mac };
+}
+
 const text = (value: unknown): Uint8Array => encodeFrame({ type: 'control', text: JSON.stringify(value) });
 
 const VERBS: Record<string, () => Promise<unknown>> = {
@@ -124,6 +157,40 @@ const VERBS: Record<string, () => Promise<unknown>> = {
   async replay() {
     const { outcome, sent } = await shakeHands(parseTunnelKey(argument));
     return { outcome, replayed: await converse(...sent) };
+  },
+  /** With the key, but in words of an older version: once chosen, and once without a link and a key agreement. */
+  async downgrade() {
+    const proof = await proofOf(1, parseTunnelKey(argument));
+    const { link: _link, ecdh: _ecdh, ...ofVersion1 } = proof;
+    return [
+      await converse(text(proof)),
+      await converse(text(ofVersion1)),
+      await converse(text({ ...proof, version: 2 })),
+    ];
+  },
+  /** More than a handshake may have, by a header, by a frame's own word, and by pieces of one message. */
+  async oversize() {
+    const head = Buffer.alloc(10);
+    head.writeUInt16BE(0x82ff);
+    head.writeBigUInt64BE(1n << 40n, 2);
+    const long = 'x'.repeat(1_000_000);
+    return [
+      await rawTls(`GET /tunnel HTTP/1.1\r\nHost: a\r\nX-Long: ${long}\r\n\r\n`),
+      await rawTls(UPGRADE, head),
+      await converse(text({ type: 'proof', mac: 'A'.repeat(100_000) })),
+      await converse(Buffer.alloc(4 * 1024 * 1024)),
+    ].map((outcome) => JSON.stringify(outcome));
+  },
+  /** Asks the drain port, from many connections at once. */
+  async drain() {
+    const asked = Array.from({ length: Number(argument) }, async () => {
+      const response = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${port}/drain`, {
+        method: 'POST',
+      });
+      return response.status;
+    });
+    const ended = await Promise.allSettled(asked);
+    return ended.map((one) => (one.status === 'fulfilled' ? one.value : 'cut'));
   },
   http: () =>
     Promise.all(['/', '/readyz', '/tunnel', '/env', '/metrics', '/.well-known/kube-intercept-proof/abc'].map(httpGet)),

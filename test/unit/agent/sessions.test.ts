@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test, vi } from 'vitest';
-import { CLAIM_GRACE_MS, EVICT_CLOSE_MS } from '../../../agent/limits.ts';
+import { CLAIM_GRACE_MS, EVICT_CLOSE_MS, HOLD_DETACHED_MS } from '../../../agent/limits.ts';
 import { RequestFailure } from '../../../agent/request-failure.ts';
 import type { Session, SessionCarrier } from '../../../agent/session.ts';
 import { Sessions } from '../../../agent/sessions.ts';
@@ -223,4 +223,60 @@ test('a session that claims no port disturbs nobody, counts as a user of the age
   );
   vi.advanceTimersByTime(CLAIM_GRACE_MS + 1);
   assert.deepEqual(sessions.status().sessions, []);
+});
+
+test('a session that is away for a moment keeps its claims and its route, and callers have the app after the hold', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, claimOf([8080]));
+  route(sessions, session, 8080, 'laptop');
+  const claim = sessions.claims.table({ appPort: 8080, protocol: 'tcp' }).whole;
+  const where = () => [claim?.carrier, claim?.carrierOrSoon, sessions.status().intercepts[0]?.to];
+  assert.deepEqual(where(), [carrier, carrier, 'laptop']);
+  sessions.detached(session, carrier);
+  assert.deepEqual(where(), [undefined, carrier, 'laptop']);
+  vi.advanceTimersByTime(HOLD_DETACHED_MS);
+  assert.deepEqual(where(), [undefined, undefined, 'app']);
+  vi.advanceTimersByTime(CLAIM_GRACE_MS * 3);
+  const { session: other } = join(sessions, 'b');
+  assert.equal(refusal(() => sessions.claim(other, claimOf([8080]))).holder?.reconnecting, true);
+  sessions.attached(session, carrier);
+  assert.deepEqual(where(), [carrier, carrier, 'laptop']);
+  assert.equal(sessions.timers, 0);
+});
+
+test('the grace of a claim begins when the laptop was last there, not when its tunnel is given up', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, claimOf([8080]));
+  sessions.detached(session, carrier);
+  vi.advanceTimersByTime(CLAIM_GRACE_MS - 1_000);
+  sessions.lost(session, carrier);
+  vi.advanceTimersByTime(1_000);
+  sessions.claim(join(sessions, 'b').session, claimOf([8080]));
+  assert.equal(sessions.timers, 0);
+});
+
+test('who asks with take-over gets the claims of a session that is gone, not of one that is being waited for', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, claimOf([8080]));
+  sessions.detached(session, carrier);
+  const heir = join(sessions, 'b').session;
+  const takeOver = () => sessions.claim(heir, claimOf([8080], { takeOver: true }));
+  assert.equal(refusal(takeOver).code, 'TARGET_IN_USE');
+  vi.advanceTimersByTime(HOLD_DETACHED_MS);
+  takeOver();
+  assert.deepEqual(carrier.sent, [{ type: 'event', event: 'evicted', by: 'user of b@laptop', takeOver: true }]);
+});
+
+test('an agent whose only session is away is in use until its tunnel is given up', () => {
+  const sessions = newSessions();
+  const { session, carrier } = join(sessions, 'a');
+  sessions.claim(session, claimOf([]));
+  sessions.detached(session, carrier);
+  vi.advanceTimersByTime(20_000);
+  assert.equal(sessions.status().idleMs, 0);
+  sessions.lost(session, carrier);
+  assert.equal(sessions.status().idleMs, 20_000);
 });

@@ -19,6 +19,7 @@ const cases: readonly (readonly [name: string, bytes: string, verdict: FirstByte
   ['a request with a space in front', ' GET / HTTP/1.1\r\n', 'http1'],
   ['a request with a control character in its method', 'G\x00ET / HTTP/1.1\r\n', 'http1'],
   ['a request without a method', '/ HTTP/1.1\r\n', 'http1'],
+  ['more empty lines than anybody needs', '\r\n'.repeat(33), 'http1'],
 ];
 
 for (const [name, bytes, verdict] of cases) {

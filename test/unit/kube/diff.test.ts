@@ -77,7 +77,7 @@ test('the dry run shows every object, the code elided and the secret values reda
     /^--- shop\/deployment\/web$/m,
     /^\+ {6}- name: kube-intercept-agent$/m,
     /^- {4}targetPort: 8080$/m,
-    /^\+ {4}targetPort: 9901$/m,
+    /^\+ {4}targetPort: ki-9901$/m,
     /redacted/,
   ])
     assert.match(text, shown);
@@ -107,7 +107,7 @@ test('the dry run says in words what changes of each object', () => {
     return words(planDiff(planInstall(workload, request, AT)));
   };
   const retarget =
-    'service/web: after the rollout adds annotation kube-intercept.dev/intercept; points port 81 to the agent, 9902 (was 8081)';
+    'service/web: after the rollout adds annotation kube-intercept.dev/intercept; points port 81 to the agent, ki-9902 (was 8081)';
   assert.deepEqual(asking(81), [
     "configmap/kube-intercept-web-0badcafe: is created: the agent's code",
     "secret/kube-intercept-web-0badcafe: is created: the agent's key and certificate",
@@ -133,7 +133,7 @@ test('the dry run elides our annotation and leaves out the manifest that kubectl
   assert.doesNotMatch(text, /last-applied|"?long|createdAt/);
   assert.match(
     text,
-    /^ {5}team: shop\n\+ {4}"?kube-intercept.dev\/intercept"?: "elided: install 0badcafe, records 4 changes with what was before"$/m,
+    /^ {5}team: shop\n\+ {4}"?kube-intercept.dev\/intercept"?: "elided: install 0badcafe, records 6 changes with what was before"$/m,
   );
   assert.match(text, /^\+ {4}"?kube-intercept.dev\/intercept"?: "elided: install 0badcafe, records 2 changes/m);
   const [planned] = plan.services;
@@ -150,7 +150,8 @@ test('the dry run over an unfinished restore tells only what is not so already',
   const second = planInstall(left, installRequest(left, service, { installId: 'feedbeef' }), AT);
   assert.equal(
     words(planDiff(second)).find((line) => line.startsWith('deployment')),
-    'deployment/web: adds container kube-intercept-agent, 2 volumes, annotation kube-intercept.dev/intercept; takes back what install 0badcafe has left',
+    'deployment/web: adds container kube-intercept-agent, 2 volumes, annotation kube-intercept.dev/intercept; ' +
+      'gives container app a preStop hook that the agent answers; sets spec.template.spec.terminationGracePeriodSeconds to 40 (was unset); takes back what install 0badcafe has left',
   );
 });
 
@@ -165,7 +166,8 @@ test('the dry run says what the modes do: who goes out, who comes in, which prob
     'statefulset/web: adds container kube-intercept-agent, 2 volumes, annotation kube-intercept.dev/intercept; takes container app out, whose place the agent has',
   ]);
   assert.deepEqual(planned('redirect'), [
-    'statefulset/web: adds container kube-intercept-agent, init container kube-intercept-redirect, 2 volumes, annotation kube-intercept.dev/intercept; points readinessProbe of container app to port 9902',
+    'statefulset/web: adds container kube-intercept-agent, init container kube-intercept-redirect, 2 volumes, annotation kube-intercept.dev/intercept; points readinessProbe of container app to port 9903; ' +
+      'gives container app a preStop hook that the agent answers; sets spec.template.spec.terminationGracePeriodSeconds to 40 (was unset)',
   ]);
 });
 

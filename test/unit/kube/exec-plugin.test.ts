@@ -142,3 +142,11 @@ test('an exec entry without command or version is an invalid kubeconfig', () => 
     );
   }
 });
+
+test('of what a plugin says the end is shown, and no end of a token in it', async () => {
+  const token = `eyJhbGciOiJSUzI1NiJ9.${'a1b2c3d4'.repeat(90)}`; // longer than what is shown
+  const short = await plugin(`echo "cannot log in: Bearer ${token}" >&2; exit 1`);
+  assert.match((await failure(short.credentials())).message, /exit code 1: cannot log in: Bearer \[redacted\]$/);
+  const long = await plugin(`echo "Bearer ${token.repeat(8)} is refused" >&2; exit 1`); // longer than what is kept
+  assert.match((await failure(long.credentials())).message, /exit code 1: is refused$/);
+});

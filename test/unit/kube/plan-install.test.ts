@@ -39,10 +39,14 @@ describe('a named target port', () => {
 
   test('is taken over by the agent, and the app keeps its own under another name, probes included', () => {
     const app = container(plan.workload.after, 'app');
-    assert.deepEqual(app.ports, [{ name: 'ki-http', containerPort: 8080, protocol: 'TCP' }]);
+    assert.deepEqual(app.ports, [
+      { name: 'ki-http', containerPort: 8080, protocol: 'TCP' },
+      { name: 'ki-9901', containerPort: 9901, protocol: 'TCP' }, // what only pods with the agent have
+    ]);
     assert.equal(app.readinessProbe?.httpGet?.port, 'ki-http');
     assert.deepEqual(container(plan.workload.after, AGENT_CONTAINER).ports, [
       { name: 'ki-tunnel', containerPort: 9900, protocol: 'TCP' },
+      { name: 'ki-drain', containerPort: 9902, protocol: 'TCP' },
       { name: 'http', containerPort: 9901, protocol: 'TCP' },
     ]);
     assert.deepEqual(configOf(plan.workload.after), {
@@ -51,6 +55,7 @@ describe('a named target port', () => {
       container: 'app',
       app: 'present',
       routes: [{ port: 9901, appPort: 8080, protocol: 'tcp' }],
+      drainPort: 9902,
     });
   });
 
@@ -64,7 +69,7 @@ describe('a named target port', () => {
     const { after } = planInstall(workload, installRequest(workload, named), AT).workload;
     assert.deepEqual(
       container(after, 'app').ports?.map(({ name }) => name),
-      ['metrics', 'ki-http'],
+      ['metrics', 'ki-http', 'ki-9901'],
     );
     assert.deepEqual(originalWorkload(after), workload);
   });
@@ -88,9 +93,13 @@ describe('a numeric target port', () => {
   const plan = planInstall(deployment, installRequest(deployment, numeric), AT);
   const retargeted = plan.services[0]?.after ?? numeric;
 
-  test('changes nothing of the app, and points the Service to the agent', () => {
-    assert.deepEqual(container(plan.workload.after, 'app'), container(deployment, 'app'));
-    assert.equal(retargeted.spec.ports?.[0]?.targetPort, 9901);
+  test('changes nothing of the app but its end, and points the Service to the agent', () => {
+    const preStop = { httpGet: { path: '/drain', port: 9902, scheme: 'HTTP' } };
+    assert.deepEqual(container(plan.workload.after, 'app'), {
+      ...container(deployment, 'app'),
+      lifecycle: { preStop },
+    });
+    assert.equal(retargeted.spec.ports?.[0]?.targetPort, 'ki-9901');
     assert.ok(retargeted.metadata.annotations?.[INTERCEPT_ANNOTATION]);
   });
 
@@ -298,7 +307,8 @@ describe('an agent that is there already', () => {
         { ...record, installId, configMap, secret, createdBy, createdAt, tunnelPort, routes: [], changes: [] },
       );
       assert.deepEqual(originalWorkload(plan.workload.after), deployment);
-      assert.deepEqual(configOf(plan.workload.after).routes, [{ port: 9901, appPort: 8080, protocol: 'tcp' }]);
+      assert.deepEqual(configOf(plan.workload.after).routes, [{ port: 9902, appPort: 8080, protocol: 'tcp' }]);
+      assert.equal(configOf(plan.workload.after).drainPort, 9901); // as it was
       assert.equal(planInstall(plan.workload.after, asked, AT).action, 'reuse');
       assert.equal(planInstall(plan.workload.after, run, AT).action, 'reuse');
     }
@@ -326,7 +336,7 @@ describe('an agent that is there already', () => {
       plan.record.routes.map(({ port, appPort }) => [port, appPort]),
       [
         [9901, 8080],
-        [9902, 9901],
+        [9903, 9901],
       ],
     );
     assert.deepEqual(originalWorkload(plan.workload.after), deployment);

@@ -178,7 +178,7 @@ describe('ports that are redirected', () => {
   test('are redirected by an init container that may do only that, before the others', () => {
     assert.equal(after.spec.template.spec.initContainers?.[0]?.name, REDIRECT_CONTAINER);
     const { command, securityContext } = find(after, REDIRECT_CONTAINER) as { command?: string[] } & Container;
-    assert.deepEqual(command?.slice(3), ['tcp:8080:9901', 'tcp:9902:8080']);
+    assert.deepEqual(command?.slice(3), ['tcp:8080:9901', 'tcp:9903:8080']);
     assert.deepEqual(securityContext, {
       runAsNonRoot: false,
       runAsUser: 0,
@@ -193,12 +193,12 @@ describe('ports that are redirected', () => {
 
   test('do not take the kubelet’s probes and hooks: those go to a spare port, which leads to the app', () => {
     const changed = find(after, 'app');
-    assert.equal(changed.livenessProbe?.tcpSocket?.port, 9902);
-    assert.equal(changed.readinessProbe?.httpGet?.port, 9902);
-    assert.equal(changed.lifecycle?.preStop?.httpGet?.port, 9902);
+    assert.equal(changed.livenessProbe?.tcpSocket?.port, 9903);
+    assert.equal(changed.readinessProbe?.httpGet?.port, 9903);
+    assert.equal(changed.lifecycle?.preStop?.httpGet?.port, 9903);
     assert.deepEqual(changed.lifecycle?.postStart, elsewhere);
     assert.deepEqual(changed.startupProbe, app.startupProbe);
-    assert.equal(find(after, 'other').livenessProbe?.tcpSocket?.port, 9902);
+    assert.equal(find(after, 'other').livenessProbe?.tcpSocket?.port, 9903);
     assert.deepEqual(find(after, 'other').readinessProbe, other.readinessProbe);
   });
 
@@ -207,7 +207,7 @@ describe('ports that are redirected', () => {
     const bare = rawWorkload('Deployment', [udp]);
     const planned = planInstall(bare, withoutPorts(bare, redirect), AT).workload.after;
     const { command } = find(planned, REDIRECT_CONTAINER) as { command?: string[] } & Container;
-    assert.deepEqual(command?.slice(3), ['tcp:8080:9901', 'udp:53:9902', 'tcp:9903:8080']);
+    assert.deepEqual(command?.slice(3), ['tcp:8080:9901', 'udp:53:9902', 'tcp:9904:8080']);
   });
 });
 

@@ -46,6 +46,7 @@ function state(
     pods: new Map(pods.map((pod) => [pod.metadata.uid ?? '', pod])),
     replicaSets: new Map(sets.map((set) => [set.metadata.uid ?? '', set])),
     eventProblems: new Map(),
+    takenOut: new Map(),
     asked: new Set(),
   };
 }
@@ -177,4 +178,16 @@ test('an event says why a container is not created, and is not put down to a con
   assert.equal(judgeRollout(waiting).waitingFor, 'c: FailedMount: no such volume');
   created.state.waiting.reason = 'CrashLoopBackOff';
   assert.equal(judgeRollout(waiting).waitingFor, 'c: container app: CrashLoopBackOff');
+});
+
+test('a ReplicaSet is not rolled out before the last pod that was taken out of it is told to end', () => {
+  const judged = state('ReplicaSet', { readyReplicas: 1, availableReplicas: 1 }, [podOf('new', 'uid-web', true)]);
+  if (judged.workload !== undefined) judged.workload.spec.replicas = 1;
+  assert.equal(judgeRollout(judged).done, true);
+  const out = podOf('old', 'nobody', true);
+  judged.takenOut.set('old', out);
+  const view = judgeRollout(judged);
+  assert.deepEqual([view.done, view.takenOut, view.waitingFor], [false, [out], 'old: the old pod to leave']);
+  out.metadata.deletionTimestamp = '2026-01-01T00:00:00Z';
+  assert.equal(judgeRollout(judged).done, true);
 });

@@ -57,6 +57,7 @@ function judged(
     pods: new Map(pods.map((pod) => [pod.metadata.uid ?? '', pod])),
     replicaSets: new Map([['set', set]]),
     eventProblems: new Map(),
+    takenOut: new Map(),
     asked: new Set(),
   });
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { sessionHandshake } from '../../../../src/mux/handshake.ts';
+import { Link } from '../../../../src/mux/link.ts';
 import { Mux, type MuxStream, type OpenInfo } from '../../../../src/mux/mux.ts';
 import type { Transport } from '../../../../src/mux/transport.ts';
 import { connectWebSocket } from '../../../../src/net/transport/websocket.ts';
@@ -19,6 +20,8 @@ export interface SessionDoubleOptions {
   readonly sessionId: string;
   readonly user: string;
   readonly path: string;
+  /** How long the tunnel outlives its carrier; default: not at all. */
+  readonly resumeMs: number;
   /** What the laptop does with an incoming stream. */
   readonly onIncoming: (stream: MuxStream) => void;
 }
@@ -39,6 +42,8 @@ export interface SessionDouble {
   requestRaw(method: string, params: unknown): Promise<ControlResponse>;
   /** Cuts the carrier without a word. */
   cut(): void;
+  /** Brings another carrier after cut(). @throws as sessionHandshake() */
+  back(): Promise<void>;
 }
 
 /** The agent answered with an error. */
@@ -74,16 +79,26 @@ export async function dialCarrier(port: number, path = '/tunnel'): Promise<Trans
 export async function dialSession(
   options: Pick<SessionDoubleOptions, 'port' | 'key'> & Partial<SessionDoubleOptions>,
 ): Promise<SessionDouble> {
-  const { port, key, path, onIncoming = refuseAll, user = 'ann', sessionId = randomUUID() } = options;
+  const { port, key, path, onIncoming = refuseAll, user = 'ann', sessionId = randomUUID(), resumeMs = 0 } = options;
   const identity: SessionIdentity = { sessionId, user, host: 'desk' };
-  const transport = await dialCarrier(port, path);
-  const { pod } = await sessionHandshake(transport, { key, session: identity, deadlineMs: 10_000 });
+  const link = new Link({ resumeForMs: resumeMs });
+  const attach = async (): Promise<string> => {
+    const carrier = await dialCarrier(port, path);
+    const { pod, transport, at } = await sessionHandshake(carrier, {
+      key,
+      session: identity,
+      link,
+      deadlineMs: 10_000,
+    });
+    link.attach(transport, at);
+    return pod;
+  };
   const incoming: OpenInfo[] = [];
   const streams: MuxStream[] = [];
   const events: ControlEvent[] = [];
   const pending = new Map<number, (response: ControlResponse) => void>();
   let lastId = 0;
-  const mux = new Mux(transport, {
+  const mux = new Mux(link, {
     side: 'session',
     onOpen: (stream, info) => {
       incoming.push(info);
@@ -95,6 +110,7 @@ export async function dialSession(
       if (message.type === 'response') pending.get(message.id)?.(message);
     },
   });
+  const pod = await attach();
   const requestRaw = (method: string, params: unknown): Promise<ControlResponse> => {
     const id = ++lastId;
     mux.sendControl({ type: 'request', id, method, params });
@@ -119,7 +135,10 @@ export async function dialSession(
       if ('error' in response) throw new RefusedRequest(response.error);
       return response.result as ControlMethods[M]['result'];
     },
-    cut: () => transport.terminate(),
+    cut: () => link.lose(new Error('cut')),
+    back: async () => {
+      await attach();
+    },
   };
 }
 

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'vitest';
 import { BadMessage } from '../../../../src/http/h1/bad-message.ts';
 import { opensTunnel, responseBody } from '../../../../src/http/h1/framing.ts';
+import { HeadBytes } from '../../../../src/http/h1/head-bytes.ts';
 import { withFields } from '../../../../src/http/h1/head-edit.ts';
+import { LARGE_HEAD_BYTES, MAX_LARGE_HEADS } from '../../../../src/http/h1/limits.ts';
 import { H1RequestHead } from '../../../../src/http/h1/request-head.ts';
 import { H1ResponseHead } from '../../../../src/http/h1/response-head.ts';
 
@@ -106,4 +108,29 @@ test('added fields come behind the last one and are one line each', () => {
     ['b', 'ü'],
   ]);
   assert.equal(added.toString(), 'GET / HTTP/1.1\r\nHost: a\r\nx: yZ: 1\r\nb: ü\r\n\r\nbody');
+});
+
+test('only so many large heads are on their way at a time, and one that is over gives its place back', () => {
+  const start = Buffer.from(`GET / HTTP/1.1\r\nX: ${'a'.repeat(LARGE_HEAD_BYTES)}`);
+  const begun = Array.from({ length: MAX_LARGE_HEADS }, () => new HeadBytes('request'));
+  for (const head of begun) assert.equal(head.push(start, 0), -1);
+  const refused = (): number | undefined => {
+    try {
+      new HeadBytes('request').push(start, 0);
+      return undefined;
+    } catch (failure) {
+      return failure instanceof BadMessage ? failure.status : undefined;
+    }
+  };
+  assert.equal(refused(), 431);
+  assert.equal(new HeadBytes('request').push(Buffer.from('GET / HTTP/1.1\r\n'), 0), -1); // small ones come through
+  for (const head of begun) head.reset();
+  const again = new HeadBytes('request');
+  assert.equal(again.push(start, 0), -1);
+  again.reset();
+});
+
+test('a LF at the beginning of a head is refused whatever stands before it', () => {
+  const bytes = Buffer.from('the end of a body\r\nGET / HTTP/1.1\r\n\r\n');
+  assert.throws(() => new HeadBytes('request').push(bytes, bytes.indexOf('\n')), BadMessage);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
-import { FrameEnds, GOAWAY } from '../../../agent/frame-ends.ts';
+import { FrameEnds } from '../../../../src/http/h2/frame-ends.ts';
+import { GOAWAY } from '../../../../src/http/h2/frames.ts';
 
 /** Frames of these payload lengths, and where each ends. */
 function frames(lengths: readonly number[]): { bytes: Buffer; ends: Set<number> } {

@@ -1,0 +1,27 @@
+import { Scene, type SceneOptions } from './h1-scene.ts';
+import { Caller, type Upstream } from './h1-upstreams.ts';
+
+/** What a test opened; its file closes it behind each of them. */
+export class H1Stage {
+  readonly #opened: AsyncDisposable[] = [];
+
+  own<T extends AsyncDisposable>(each: T): T {
+    this.#opened.push(each);
+    return each;
+  }
+
+  /** A router before one server, which is app and laptop, and a caller of it. */
+  async worldOf(server: Upstream, options: SceneOptions = {}): Promise<{ scene: Scene; caller: Caller }> {
+    this.own(server);
+    const scene = this.own(await Scene.open({ app: server.port, laptop: server.port }, options));
+    return { scene, caller: await Caller.open(scene.port) };
+  }
+
+  async close(): Promise<void> {
+    for (const each of this.#opened.splice(0).reverse()) await each[Symbol.asyncDispose]();
+  }
+}
+
+/** A GET of HTTP/1.1. @param fields whole lines */
+export const get = (path: string, fields = ''): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
+export const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
