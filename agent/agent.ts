@@ -93,6 +93,7 @@ export class Agent {
       app: settings.config.app,
       claims: this.#sessions.claims,
       proofs: this.#proofs,
+      ready: this.#readiness.ready,
       log,
       ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
     });

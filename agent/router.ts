@@ -8,6 +8,7 @@ import type { Claims } from './claims.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionRoute } from './connection-route.ts';
 import { isDescriptorReserved } from './descriptors.ts';
+import { EarlyCallers } from './early-callers.ts';
 import { held } from './held-bytes.ts';
 import { HttpCaller } from './http-caller.ts';
 import { AppAnswerer } from './http-routes.ts';
@@ -26,6 +27,8 @@ export interface RouterOptions {
   readonly app: 'present' | 'replaced';
   readonly claims: Claims<LaptopCarrier>;
   readonly proofs: ArmedProofs;
+  /** The pod may get traffic. */
+  readonly ready: Promise<void>;
   readonly log: Log;
   readonly maxConnections?: number;
 }
@@ -42,6 +45,7 @@ export class Router {
   readonly #maxConnections: number;
   readonly #notHttp: NotHttp;
   readonly #tlsLacks: TlsLacks;
+  readonly #early: EarlyCallers;
   #limitLogged = false;
   #onIdle: (() => void) | undefined;
 
@@ -51,21 +55,26 @@ export class Router {
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
     this.#notHttp = new NotHttp(options.log);
     this.#tlsLacks = new TlsLacks(options.log);
+    this.#early = new EarlyCallers(options.ready);
     options.claims.onHttp = (port) => this.#endBetweenRequests(port.appPort);
   }
 
   get openConnections(): number {
-    return this.#callers.size;
+    return this.#callers.size + this.#early.count;
   }
 
   /** Takes over a caller of `appPort`. One that is one too many is reset. */
   accept(caller: Socket, appPort: number): void {
-    if (this.#callers.size >= this.#maxConnections || held.isFull || isDescriptorReserved(caller)) {
+    if (this.openConnections >= this.#maxConnections || held.isFull || isDescriptorReserved(caller)) {
       if (!this.#limitLogged) this.#options.log.warn('too many connections, new ones are reset', { appPort });
       this.#limitLogged = true;
       reset(caller.on('error', () => {})); // ECONNRESET of a caller that was faster
       return;
     }
+    if (!this.#early.keep(caller, () => this.#admit(caller, appPort))) this.#admit(caller, appPort);
+  }
+
+  #admit(caller: Socket, appPort: number): void {
     const made = this.#table(appPort).isHttp ? this.#httpCaller(caller, appPort) : this.#connection(caller, appPort);
     this.#callers.set(made, appPort);
     held.add(made);
@@ -78,6 +87,7 @@ export class Router {
 
   /** Resets all connections and waits until they are closed. */
   async close(): Promise<void> {
+    this.#early.close();
     if (this.#callers.size === 0) return;
     const idle = new Promise<void>((resolve) => {
       this.#onIdle = resolve;

@@ -66,6 +66,7 @@ export async function startWorld(
     },
     log: createLog('debug', (level, message) => log.push({ level, message })),
     env: { GREETING: 'hi' },
+    readyWithoutClaimMs: 0, // callers of these agents do not wait for a first session
     ...options,
   });
   const sessions: SessionDouble[] = [];
