@@ -42,7 +42,7 @@ const VOLUMES = {
 };
 
 interface Pod {
-  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly metadata: { readonly name: string };
   readonly status: { readonly podIP: string };
   readonly spec: {
     readonly containers: readonly {
@@ -102,13 +102,8 @@ describe.skipIf(cluster === undefined)('what a session opens in the pod', () => 
   async function agentPod(): Promise<Pod> {
     return await waitFor(
       async () => {
-        const { items } = await scene.namespace.get<{ items: Pod[] }>('pods');
-        return items.find(
-          ({ metadata, spec }) =>
-            metadata.name.startsWith('web-') &&
-            metadata.deletionTimestamp === undefined &&
-            spec.containers.some(({ name }) => name === 'kube-intercept-agent'),
-        );
+        const pods = await scene.namespace.livePods<Pod>('web-');
+        return pods.find(({ spec }) => spec.containers.some(({ name }) => name === 'kube-intercept-agent'));
       },
       { timeoutMs: 60_000, onTimeout: () => new Error('no pod with an agent') },
     );

@@ -15,18 +15,16 @@ const OTHERS: Readonly<Record<string, MixedKind>> = {
   unkeyed: { fields: {} },
 };
 
-interface Pods {
-  readonly items: readonly {
-    readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
-    readonly status: {
-      readonly containerStatuses: readonly {
-        readonly name: string;
-        readonly containerID: string;
-        readonly restartCount: number;
-      }[];
-      readonly conditions: readonly { readonly type: string; readonly lastTransitionTime: string }[];
-    };
-  }[];
+interface Pod {
+  readonly metadata: { readonly name: string };
+  readonly status: {
+    readonly containerStatuses: readonly {
+      readonly name: string;
+      readonly containerID: string;
+      readonly restartCount: number;
+    }[];
+    readonly conditions: readonly { readonly type: string; readonly lastTransitionTime: string }[];
+  };
 }
 
 describe.skipIf(cluster === undefined)('a process that a debugger holds', () => {
@@ -50,9 +48,8 @@ describe.skipIf(cluster === undefined)('a process that a debugger holds', () => 
 
   /** Containers, restarts and since when the pods with the agent are ready. */
   async function pods(): Promise<unknown> {
-    const { items } = await scene.namespace.get<Pods>('pods');
-    return items
-      .filter(({ metadata }) => metadata.name.startsWith('web-') && metadata.deletionTimestamp === undefined)
+    const live = await scene.namespace.livePods<Pod>('web-');
+    return live
       .filter(({ status }) => status.containerStatuses.some(({ name }) => name === 'kube-intercept-agent'))
       .map(({ metadata, status }) => ({
         name: metadata.name,

@@ -41,7 +41,7 @@ async function objectsNow(): Promise<string> {
   return JSON.stringify([
     await scene.snapshot(...OBJECTS),
     await scene.leftovers(),
-    (await scene.namespace.kubectl(['get', 'pods', '-o', 'name'])).split('\n').sort(),
+    (await scene.namespace.livePods()).map(({ metadata }) => metadata.name).sort(),
   ]);
 }
 
@@ -78,13 +78,10 @@ describe.skipIf(cluster === undefined)('two sessions', () => {
   test('on one target: the second is refused with user, host and since when; first and cluster stay as they are', async () => {
     const first = await start(scene.laptop, 'web');
     await first.until('ready', START_MS);
-    await waitFor(
-      async () =>
-        (await scene.namespace.kubectl(['get', 'pods', '-l', 'app=web', '-o', 'name'])).split('\n').length === 3
-          ? true
-          : undefined,
-      { timeoutMs: 30_000, onTimeout: () => new Error('the old pods stay') },
-    );
+    await waitFor(async () => ((await scene.namespace.livePods('web-')).length === 2 ? true : undefined), {
+      timeoutMs: 30_000,
+      onTimeout: () => new Error('the old pods stay'),
+    });
     const during = await objectsNow();
 
     for (const laptop of [colleague, scene.laptop]) {

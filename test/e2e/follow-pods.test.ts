@@ -5,6 +5,7 @@ import { OLD_NODE_IMAGE } from '../cluster/images.ts';
 import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
 import { type Sample, Sampler } from '../support/sampler.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
+import { POD_GONE_MS } from '../support/test-namespace.ts';
 import { filesOn, untilNoProcess } from '../support/traces.ts';
 import { APP_CODE } from '../support/workloads.ts';
 
@@ -51,12 +52,7 @@ async function end(): Promise<void> {
 }
 
 async function pods(): Promise<string[]> {
-  const list = await scene.namespace.get<{ items: { metadata: { name: string; deletionTimestamp?: string } }[] }>(
-    'pods',
-  );
-  return list.items
-    .filter(({ metadata }) => metadata.name.startsWith('web-') && metadata.deletionTimestamp === undefined)
-    .map(({ metadata }) => metadata.name);
+  return (await scene.namespace.livePods('web-')).map(({ metadata }) => metadata.name);
 }
 
 async function aPod(): Promise<string> {
@@ -106,7 +102,7 @@ describe.skipIf(cluster === undefined)('traffic follows the pods', () => {
   test('when a pod with the agent is deleted: no request fails or meets the app', async () => {
     await intercept();
     const sinceMs = Date.now();
-    await scene.namespace.kubectl(['delete', 'pod', await aPod()]);
+    await scene.namespace.kubectl(['delete', 'pod', await aPod()], { timeoutMs: POD_GONE_MS });
     await untilPods(2);
     await run.untilMatch((event) => event.event === 'connected' && run.events.indexOf(event) > indexOfReady(), 'pod');
     await sampler.settled('laptop');

@@ -23,7 +23,7 @@ const ASK_MS = 30_000;
 const DROPPED_MS = 1_000;
 
 interface Pod {
-  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly metadata: { readonly name: string };
   readonly status: { readonly podIP: string };
   readonly spec: {
     readonly containers: readonly {
@@ -78,8 +78,7 @@ describe.skipIf(cluster === undefined)('a hostile pod', () => {
   });
 
   async function agentPod(): Promise<Pod | undefined> {
-    const { items } = await scene.namespace.get<{ items: Pod[] }>('pods');
-    const found = items.filter(({ metadata }) => metadata.name.startsWith('web-') && !metadata.deletionTimestamp);
+    const found = await scene.namespace.livePods<Pod>('web-');
     const [one] = found;
     return found.length === 1 && one?.spec.containers.some(({ name }) => name === AGENT) ? one : undefined;
   }

@@ -228,19 +228,14 @@ describe.skipIf(cluster === undefined)('a session on a laptop with another user,
     assert.match(posted.stdout, /^laptop .* POST \/x\?q=/, posted.stderr);
     await run.untilMatch((event) => event.event === 'request' && event.path === '/x', 'the request');
     const key = await agentKey();
-    const pods = await namespace.kubectl(['get', 'pods', '-l', 'app=web', '-o', 'name']);
+    const [pod] = await namespace.livePods('web-');
     const told: Record<string, string> = {};
     told['list --json'] = all(await runIntercept(laptop, ['list', '--json', '--debug'], { namespace }));
     told['status --json'] = all(await runIntercept(laptop, ['status', '--json', '--debug'], { namespace }));
     const failing = ['nothing', '--json', '--debug', '--kubeconfig', await failingKubeconfig()];
     told.error = all(await runIntercept(laptop, failing, { namespace }));
     assert.match(told.error, /cannot log in: Authorization: Bearer \[redacted\]/);
-    told['agent log'] = await namespace.kubectl([
-      'logs',
-      pods.trim().split('\n')[0] ?? '',
-      '-c',
-      'kube-intercept-agent',
-    ]);
+    told['agent log'] = await namespace.kubectl(['logs', pod?.metadata.name ?? '', '-c', 'kube-intercept-agent']);
     Object.assign(told, await textsOfCluster(namespace));
     run.child.kill('SIGKILL'); // the guardian restores, and says so in its log
     await run.exited;

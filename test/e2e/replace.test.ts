@@ -9,12 +9,9 @@ const cluster = await clusterOrUndefined();
 const START_MS = 120_000;
 const END_MS = 120_000;
 
-interface PodList {
-  readonly items: {
-    readonly metadata: { readonly deletionTimestamp?: string; readonly labels?: { readonly app?: string } };
-    readonly spec: { readonly containers: { readonly name: string }[] };
-    readonly status: { readonly podIP: string };
-  }[];
+interface Pod {
+  readonly spec: { readonly containers: { readonly name: string }[] };
+  readonly status: { readonly podIP: string };
 }
 
 describe.skipIf(cluster === undefined)('--replace', () => {
@@ -26,11 +23,6 @@ describe.skipIf(cluster === undefined)('--replace', () => {
   afterAll(async () => {
     await scene?.[Symbol.asyncDispose]();
   }, END_MS);
-
-  async function pods(app: string): Promise<PodList['items']> {
-    const { items } = await scene.namespace.get<PodList>('pods');
-    return items.filter(({ metadata }) => metadata.labels?.app === app && metadata.deletionTimestamp === undefined);
-  }
 
   const process = (port: number): string[] => [
     ...['--env', 'WHO=laptop', '--env', `PORT=${port}`],
@@ -57,7 +49,7 @@ describe.skipIf(cluster === undefined)('--replace', () => {
       const args = ['web', '--replace', '--port', '3000', ...process(3000)];
       const run = await startIntercept(scene.laptop, args, { namespace: scene.namespace });
       await run.until('ready', START_MS);
-      const now = await pods('web');
+      const now = await scene.namespace.livePods<Pod>('web-');
       assert.deepEqual(
         now.map(({ spec }) => spec.containers.map(({ name }) => name)),
         [1, 2].map(() => ['kube-intercept-agent', 'side']),

@@ -145,12 +145,11 @@ describe.skipIf(cluster === undefined)('three developers with three keys on one 
     assertAnswered(await callMixed(scene.caller, 'http://web/', KINDS, 300), transcripts(), ['a', 'b', 'c']);
     assert.deepEqual(await scene.snapshot(...OBJECTS), before, transcripts());
     assert.equal(await scene.leftovers(), '');
-    await waitFor(
-      async () =>
-        (await scene.namespace.kubectl(['get', 'pods', '-o', 'json'])).includes('kube-intercept-agent')
-          ? undefined
-          : true,
-      { timeoutMs: 30_000, onTimeout: () => new Error('a pod with an agent stays') },
-    );
+    const hasAgent = async (): Promise<boolean> =>
+      JSON.stringify(await scene.namespace.livePods()).includes('kube-intercept-agent');
+    await waitFor(async () => ((await hasAgent()) ? undefined : true), {
+      timeoutMs: 30_000,
+      onTimeout: () => new Error('a pod with an agent stays'),
+    });
   });
 });

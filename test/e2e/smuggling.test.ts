@@ -14,17 +14,15 @@ const AT_LEAST = 60;
 /** Fields that the agent adds to requests for the laptop. */
 const ADDED = /x-intercept-by: [^\r\n]*\r\n/g;
 
-interface PodList {
-  readonly items: readonly {
-    readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
-    readonly status: {
-      readonly containerStatuses?: readonly {
-        readonly name: string;
-        readonly containerID: string;
-        readonly restartCount: number;
-      }[];
-    };
-  }[];
+interface Pod {
+  readonly metadata: { readonly name: string };
+  readonly status: {
+    readonly containerStatuses?: readonly {
+      readonly name: string;
+      readonly containerID: string;
+      readonly restartCount: number;
+    }[];
+  };
 }
 
 describe.skipIf(cluster === undefined)('a filtered port', () => {
@@ -62,8 +60,7 @@ describe.skipIf(cluster === undefined)('a filtered port', () => {
 
   /** Name, id and restarts of the agent in the only pod that has one. */
   async function agent(): Promise<unknown> {
-    const { items } = await scene.namespace.get<PodList>('pods');
-    const pods = items.filter(({ metadata }) => metadata.name.startsWith(TARGET) && !metadata.deletionTimestamp);
+    const pods = await scene.namespace.livePods<Pod>(`${TARGET}-`);
     return pods.flatMap(({ metadata, status }) => {
       const found = status.containerStatuses?.find(({ name }) => name === 'kube-intercept-agent');
       return found === undefined ? [] : [{ pod: metadata.name, id: found.containerID, restarts: found.restartCount }];

@@ -18,7 +18,7 @@ const IDLE_PEERS = 40;
 const DEADLINE_MS = { min: HANDSHAKE_DEADLINE_MS - 500, max: HANDSHAKE_DEADLINE_MS + 5_000 };
 
 interface Pod {
-  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly metadata: { readonly name: string };
   readonly status: { readonly podIP: string };
   readonly spec: { readonly containers: readonly Container[] };
 }
@@ -74,10 +74,7 @@ describe.skipIf(cluster === undefined)('a pod of the same namespace without the 
 
   /** The pods with an agent, once all others are gone or going. */
   async function agentPods(): Promise<Pod[] | undefined> {
-    const { items } = await scene.namespace.get<{ items: Pod[] }>('pods');
-    const found = items.filter(
-      ({ metadata }) => metadata.name.startsWith(`${TARGET}-`) && metadata.deletionTimestamp === undefined,
-    );
+    const found = await scene.namespace.livePods<Pod>(`${TARGET}-`);
     const areAgents = found.every((pod) => pod.spec.containers.some(({ name }) => name === AGENT));
     return found.length === 2 && areAgents ? found : undefined;
   }

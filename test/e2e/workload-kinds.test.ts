@@ -11,6 +11,10 @@ const cluster = await clusterOrUndefined();
 /** Longer than the node needs to tell kube-proxy under load, as in zero-loss.test.ts. */
 const env = [{ name: 'DRAIN_MS', value: '3000' }];
 
+interface Pod {
+  readonly metadata: { readonly labels?: { readonly app?: string } };
+}
+
 type Case = Omit<WorkloadOptions, 'image'> & { readonly target: string; readonly isGapless: boolean };
 const cases: readonly Case[] = [
   { target: 'ds/daemon-named', name: 'daemon-named', kind: 'DaemonSet', ports: 'named', isGapless: false },
@@ -100,10 +104,7 @@ describe.skipIf(cluster === undefined)('intercepts of every kind of workload', (
       onTimeout: () => new Error('objects are left'),
     });
     assert.deepEqual(await scene.snapshot(`replicaset/${name}`, `service/${name}`), before);
-    const pods = await scene.namespace.kubectl(['get', 'pods', '-l', `app=${name}`, '-o', 'json']);
-    const live = (JSON.parse(pods) as { items: { metadata: { deletionTimestamp?: string } }[] }).items.filter(
-      ({ metadata }) => metadata.deletionTimestamp === undefined,
-    );
+    const live = (await scene.namespace.livePods<Pod>()).filter(({ metadata }) => metadata.labels?.app === name); // none taken out
     assert.equal(live.length, 3);
     assert.ok(!JSON.stringify(live.map((pod) => ({ ...pod, metadata: {} }))).includes('kube-intercept-agent'));
   });

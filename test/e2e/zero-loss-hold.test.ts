@@ -4,6 +4,7 @@ import { waitFor } from '../cluster/exec.ts';
 import { type InterceptRun, runIntercept, startIntercept } from '../support/intercept-run.ts';
 import { Sampler } from '../support/sampler.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
+import { POD_GONE_MS } from '../support/test-namespace.ts';
 
 const cluster = await clusterOrUndefined();
 const OBJECTS = ['deployment/web', 'service/web', 'service/other'];
@@ -91,7 +92,7 @@ describe.skipIf(cluster === undefined)('old pods that are held until no caller c
         const pods = await scene.namespace.get<{ items: { metadata: { deletionTimestamp?: string } }[] }>('pods');
         return pods.items.some(({ metadata }) => metadata.deletionTimestamp !== undefined) ? undefined : pods.items;
       },
-      { timeoutMs: 120_000, onTimeout: () => new Error('pods of before do not end') },
+      { timeoutMs: POD_GONE_MS, onTimeout: () => new Error('pods of before do not end') },
     );
     const hard = { pods: `${items.length + 1}` };
     await scene.namespace.apply([

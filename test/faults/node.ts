@@ -12,8 +12,6 @@ export const AGENT_CONTAINER = 'kube-intercept-agent';
 interface Pod {
   readonly metadata: {
     readonly name: string;
-    readonly deletionTimestamp?: string;
-    readonly labels?: Record<string, string>;
   };
   readonly spec: { readonly containers: readonly { readonly name: string }[] };
   readonly status: {
@@ -28,8 +26,7 @@ interface Pod {
 
 /** Pods of a workload of the test that are not going. */
 export async function podsOf(scene: Scene, workload: string): Promise<readonly Pod[]> {
-  const { items } = await scene.namespace.get<{ items: Pod[] }>('pods');
-  return items.filter(({ metadata }) => metadata.labels?.app === workload && metadata.deletionTimestamp === undefined);
+  return await scene.namespace.livePods<Pod>(`${workload}-`);
 }
 
 export function agentStatus(pod: Pod) {

@@ -107,11 +107,9 @@ function answerAs(text: string, stream: MuxStream): void {
 }
 
 async function findAgent(namespace: TestNamespace, workload: string): Promise<{ pod: string; tunnelPort: number }> {
-  const { items } = await namespace.get<{ items: KubeObject[] }>('pods');
-  for (const pod of items) {
-    const { name, deletionTimestamp } = pod.metadata;
-    const config = name.startsWith(`${workload}-`) && deletionTimestamp === undefined ? agentConfig(pod) : undefined;
-    if (config !== undefined) return { pod: name, tunnelPort: config.tunnelPort };
+  for (const pod of await namespace.livePods<KubeObject>(`${workload}-`)) {
+    const config = agentConfig(pod);
+    if (config !== undefined) return { pod: pod.metadata.name, tunnelPort: config.tunnelPort };
   }
   throw new Error(`no pod of ${workload} has an agent`);
 }

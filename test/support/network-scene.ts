@@ -44,7 +44,7 @@ export interface WebPod {
 }
 
 interface PodObject {
-  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly metadata: { readonly name: string };
   readonly status: {
     readonly podIP: string;
     readonly containerStatuses: readonly { readonly restartCount: number }[];
@@ -80,8 +80,7 @@ export async function openNetworkScene(cluster: TestCluster, prefix: string): Pr
 }
 
 async function findWebPod(scene: Scene): Promise<WebPod | undefined> {
-  const { items } = await scene.namespace.get<{ items: PodObject[] }>('pods');
-  const pods = items.filter(({ metadata }) => metadata.name.startsWith(`${WEB}-`) && !metadata.deletionTimestamp);
+  const pods = await scene.namespace.livePods<PodObject>(`${WEB}-`);
   const [pod] = pods;
   if (pod === undefined || pods.length > 1) return undefined;
   const ready = pod.status.conditions.find(({ type }) => type === 'Ready');

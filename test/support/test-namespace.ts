@@ -10,6 +10,12 @@ import { withRestrictedPods } from './restricted-pods.ts';
 
 const DEVELOPER = 'developer';
 const TOKEN_SECONDS = 6 * 3600;
+/**
+ * How long to wait where a pod object has to be gone (who may, looks at livePods() instead): the tests' kubelet, 1.20, may miss the
+ * removal of a pod's sandbox, and then leaves the object until its garbage collection of each minute. A StatefulSet and a DaemonSet
+ * make no pod before.
+ */
+export const POD_GONE_MS = 120_000;
 /** Of PodSecurity (Kubernetes 1.22); on the tests' own cluster a webhook goes by it: test/cluster/pod-security-up.ts. */
 const POD_SECURITY_LABEL = 'pod-security.kubernetes.io/enforce';
 
@@ -31,6 +37,11 @@ export interface Caller {
   exec(command: readonly string[], options?: { timeoutMs?: number; input?: string }): Promise<ExecResult>;
 }
 
+/** What every pod has. */
+interface AnyPod {
+  readonly metadata: { readonly name: string };
+}
+
 /** A namespace that one test has for itself, and a developer with the Role of deploy/rbac.yaml there and nothing else. */
 export interface TestNamespace {
   readonly name: string;
@@ -44,6 +55,11 @@ export interface TestNamespace {
   apply(manifest: unknown): Promise<void>;
   /** JSON of an object or list, such as `deployment/web` or `pods`. */
   get<T = unknown>(resource: string): Promise<T>;
+  /**
+   * The pods whose names begin with `prefix` and whose end nobody has asked for. The others say little: an old kubelet may leave
+   * the object of a pod for a minute after its containers are gone (POD_GONE_MS).
+   */
+  livePods<Pod = AnyPod>(prefix?: string): Promise<Pod[]>;
   /** Waits until a workload is rolled out: `deployment/web`; one that kubectl does not follow, until its pods are ready. */
   rolledOut(workload: string, timeoutMs?: number): Promise<void>;
   /** The pod to call from; the same one each time. */
@@ -169,7 +185,13 @@ class ClusterNamespace implements TestNamespace {
     return JSON.parse(await this.kubectl(['get', resource, '-o', 'json']));
   }
 
-  async rolledOut(workload: string, timeoutMs = 60_000): Promise<void> {
+  async livePods<Pod = AnyPod>(prefix = ''): Promise<Pod[]> {
+    type Found = Pod & { readonly metadata: { readonly name: string; readonly deletionTimestamp?: string } };
+    const { items } = await this.get<{ items: Found[] }>('pods');
+    return items.filter(({ metadata }) => metadata.name.startsWith(prefix) && metadata.deletionTimestamp === undefined);
+  }
+
+  async rolledOut(workload: string, timeoutMs = POD_GONE_MS): Promise<void> {
     const { kind, spec } = await this.get<CountedWorkload>(workload);
     if (kind === 'ReplicaSet' || spec.updateStrategy?.type === 'OnDelete')
       return await this.#allReady(workload, timeoutMs);

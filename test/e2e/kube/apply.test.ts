@@ -30,8 +30,7 @@ describe.skipIf(cluster === undefined)('install and restore on a real cluster', 
 
         const installed = await bench.intercept(name);
         assert.equal(installed.reused, false);
-        const pods = await bench.namespace.get<{ items: Pod[] }>('pods');
-        const ready = pods.items.filter((pod) => pod.metadata.labels?.app === name && isPodReady(pod));
+        const ready = (await bench.namespace.livePods<Pod>(`${name}-`)).filter(isPodReady);
         assert.equal(ready.length, 2);
         assert.ok(ready.every((pod) => pod.spec.containers.some((container) => container.name === AGENT_CONTAINER)));
         const service = await bench.namespace.get<Service>(`service/${name}`);

@@ -10,6 +10,7 @@ import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { parseTarget, requireInterceptable, resolveTarget } from '../../../cli/kube/target.ts';
 import { readAgentCode } from '../../../cli/session/agent-code.ts';
 import { type TestCluster, type TestNamespace, useCluster } from '../../support/cluster.ts';
+import { POD_GONE_MS } from '../../support/test-namespace.ts';
 import { type WorkloadOptions, withoutServerMetadata, workload } from '../../support/workloads.ts';
 
 /** The cluster of these suites; where there is none, its suites are not run and say why. */
@@ -72,7 +73,7 @@ export class Bench implements AsyncDisposable {
   async intercept(name: string): Promise<Installed> {
     const installed = await install(this.client, await this.request(name));
     const { generation } = installed.workload.metadata;
-    await waitForRollout(this.client, installed.ref, { generation, deadlineMs: 90_000 });
+    await waitForRollout(this.client, installed.ref, { generation, deadlineMs: POD_GONE_MS });
     await retargetService(this.client, installed.ref, installed.record, name);
     return installed;
   }

@@ -7,6 +7,7 @@ import { isPodReady, type Pod, type Service, type Workload } from '../../../cli/
 import { restore } from '../../../cli/kube/restore.ts';
 import { retargetService } from '../../../cli/kube/retarget.ts';
 import { waitFor } from '../../cluster/exec.ts';
+import { POD_GONE_MS } from '../../support/test-namespace.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
 const cluster = await clusterOrReason();
@@ -59,20 +60,17 @@ describe.skipIf(cluster === undefined)('restore on a real cluster', () => {
   test('a StatefulSet that is left in the middle of its rollout is restored when no pod has the agent any more', async () => {
     const ref = await bench.deploy({ name: 'midway', kind: 'StatefulSet' });
     const before = await bench.snapshot(ref);
-    const podsOf = async (): Promise<Pod[]> =>
-      (await bench.namespace.get<{ items: Pod[] }>('pods')).items.filter(({ metadata }) =>
-        metadata.name.startsWith('midway-'),
-      );
+    const podsOf = (): Promise<Pod[]> => bench.namespace.livePods<Pod>('midway-');
     const hasAgent = ({ spec }: Pod): boolean => spec.containers.some(({ name }) => name === AGENT_CONTAINER);
     await install(bench.client, await bench.request('midway'));
     await waitFor(
       async () => {
         const pods = await podsOf();
         const first = pods.find(({ metadata }) => metadata.name === 'midway-0');
-        const isFirstLeft = first !== undefined && first.metadata.deletionTimestamp === undefined && !hasAgent(first);
+        const isFirstLeft = first !== undefined && !hasAgent(first);
         return !isFirstLeft && pods.some((pod) => hasAgent(pod) && isPodReady(pod)) ? true : undefined;
       },
-      { timeoutMs: 90_000, onTimeout: () => new Error('pod 0 is not replaced') },
+      { timeoutMs: POD_GONE_MS, onTimeout: () => new Error('pod 0 is not replaced') },
     );
     assert.equal((await restore(bench.client, ref)).outcome, 'restored');
     const pods = await podsOf();

@@ -5,6 +5,7 @@ import type { InstallRequest } from '../../../cli/kube/plan.ts';
 import { restore } from '../../../cli/kube/restore.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { InterceptorError } from '../../../src/errors.ts';
+import { POD_GONE_MS } from '../../support/test-namespace.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
 const cluster = await clusterOrReason();
@@ -28,11 +29,11 @@ describe.skipIf(cluster === undefined)('a rollout that cannot work, on a real cl
     await meddle();
     const installed = await install(bench.client, await bench.request(name, over));
     const { generation } = installed.workload.metadata;
-    const error = await waitForRollout(bench.client, ref, { generation, deadlineMs: 60_000 }).then(
+    const error = await waitForRollout(bench.client, ref, { generation, deadlineMs: POD_GONE_MS }).then(
       () => assert.fail('rolled out'),
       (thrown: unknown) => thrown,
     );
-    await restore(bench.client, ref, { deadlineMs: 60_000 });
+    await restore(bench.client, ref, { deadlineMs: POD_GONE_MS });
     assert.deepEqual(await bench.snapshot(ref), before);
     assert.equal(await bench.leftovers(), '');
     assert.ok(error instanceof InterceptorError);
