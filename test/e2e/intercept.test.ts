@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { startIntercept } from '../support/intercept-run.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
+import { POD_GONE_MS, TWO_PODS_MS } from '../support/test-namespace.ts';
 
 const cluster = await clusterOrUndefined();
 
@@ -18,7 +19,7 @@ const CASES = [
 
 const nameOf = (target: string): string => target.replace(/^.*\//, '');
 
-describe.skipIf(cluster === undefined)('the Service of two replicas', () => {
+describe.skipIf(cluster === undefined)('the Service of two replicas', { timeout: TWO_PODS_MS }, () => {
   let scene: Scene;
   beforeAll(async () => {
     if (cluster === undefined) return;
@@ -42,7 +43,7 @@ describe.skipIf(cluster === undefined)('the Service of two replicas', () => {
         { namespace: scene.namespace },
       );
       try {
-        const ready = await run.until('ready', 120_000);
+        const ready = await run.until('ready', 2 * POD_GONE_MS);
         assert.equal(ready.pods, 2, run.transcript);
         assert.equal(run.events.find((event) => event.event === 'proved')?.from, 2, run.transcript);
         const during = await scene.call(name, REQUESTS);

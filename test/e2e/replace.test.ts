@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, test } from 'vitest';
 import { startIntercept } from '../support/intercept-run.ts';
 import { type Queue, startQueue, WORKER_CODE } from '../support/queue.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
+import { POD_GONE_MS, TWO_PODS_MS } from '../support/test-namespace.ts';
 import { withoutServerMetadata, workload } from '../support/workloads.ts';
 
 const cluster = await clusterOrUndefined();
@@ -48,7 +49,7 @@ describe.skipIf(cluster === undefined)('--replace', () => {
 
       const args = ['web', '--replace', '--port', '3000', ...process(3000)];
       const run = await startIntercept(scene.laptop, args, { namespace: scene.namespace });
-      await run.until('ready', START_MS);
+      await run.until('ready', 2 * POD_GONE_MS);
       const now = await scene.namespace.livePods<Pod>('web-');
       assert.deepEqual(
         now.map(({ spec }) => spec.containers.map(({ name }) => name)),
@@ -67,7 +68,7 @@ describe.skipIf(cluster === undefined)('--replace', () => {
       await scene.namespace.rolledOut('statefulset/web');
       assert.deepEqual((await scene.call('http://web:8080/')).by, { app: 20 });
     },
-    START_MS + END_MS,
+    TWO_PODS_MS,
   );
 
   describe.skipIf(cluster?.toolsImage === undefined)('of a worker that consumes a list in Redis', () => {

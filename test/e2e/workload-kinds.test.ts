@@ -4,6 +4,7 @@ import { waitFor } from '../cluster/exec.ts';
 import { type InterceptRun, runIntercept, startIntercept } from '../support/intercept-run.ts';
 import { Sampler } from '../support/sampler.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
+import { POD_GONE_MS, TWO_PODS_MS } from '../support/test-namespace.ts';
 import type { WorkloadOptions } from '../support/workloads.ts';
 
 const cluster = await clusterOrUndefined();
@@ -39,7 +40,7 @@ const cases: readonly Case[] = [
   },
 ];
 
-describe.skipIf(cluster === undefined)('intercepts of every kind of workload', () => {
+describe.skipIf(cluster === undefined)('intercepts of every kind of workload', { timeout: TWO_PODS_MS }, () => {
   let scene: Scene;
   beforeAll(async () => {
     if (cluster !== undefined) scene = await Scene.open(cluster, 'kinds');
@@ -62,7 +63,7 @@ describe.skipIf(cluster === undefined)('intercepts of every kind of workload', (
       let readyAtMs = 0;
       let leftAtMs = 0;
       try {
-        await run.until('ready', 120_000);
+        await run.until('ready', 2 * POD_GONE_MS);
         readyAtMs = Date.now();
         await sampler.settled('laptop', { timeoutMs: 60_000 });
         leftAtMs = Date.now();

@@ -16,6 +16,8 @@ const TOKEN_SECONDS = 6 * 3600;
  * make no pod before.
  */
 export const POD_GONE_MS = 120_000;
+/** For a test with a StatefulSet of two: one after the other its pods get the agent, and lose it again. */
+export const TWO_PODS_MS = 4 * POD_GONE_MS;
 /** Of PodSecurity (Kubernetes 1.22); on the tests' own cluster a webhook goes by it: test/cluster/pod-security-up.ts. */
 const POD_SECURITY_LABEL = 'pod-security.kubernetes.io/enforce';
 

@@ -7,6 +7,7 @@ import { isPodReady, type Pod, type Service } from '../../../cli/kube/objects.ts
 import { portAlias } from '../../../cli/kube/plan-hold.ts';
 import { restore } from '../../../cli/kube/restore.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
+import { TWO_PODS_MS } from '../../support/test-namespace.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
 /** Two busy cores: kube-proxy may need more than a second to forget a pod. */
@@ -14,7 +15,7 @@ const SLOW_DRAIN = [{ name: 'DRAIN_MS', value: '4000' }];
 
 const cluster = await clusterOrReason();
 
-describe.skipIf(cluster === undefined)('install and restore on a real cluster', () => {
+describe.skipIf(cluster === undefined)('install and restore on a real cluster', { timeout: TWO_PODS_MS }, () => {
   let bench: Bench;
   beforeAll(async () => {
     if (cluster !== undefined) bench = await Bench.open(cluster, 'kube-apply');

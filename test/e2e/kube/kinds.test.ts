@@ -7,6 +7,7 @@ import { isPodReady, type Pod, type WorkloadRef, workloadText } from '../../../c
 import { restore } from '../../../cli/kube/restore.ts';
 import { waitForRollout } from '../../../cli/kube/rollout.ts';
 import { parseTarget, resolveTarget } from '../../../cli/kube/target.ts';
+import { TWO_PODS_MS } from '../../support/test-namespace.ts';
 import type { WorkloadOptions } from '../../support/workloads.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
@@ -20,7 +21,7 @@ const cases: readonly Case[] = [
   { name: 'bare-set', kind: 'ReplicaSet', ports: 'numeric' },
 ];
 
-describe.skipIf(cluster === undefined)('kinds of workloads, on a real cluster', () => {
+describe.skipIf(cluster === undefined)('kinds of workloads, on a real cluster', { timeout: TWO_PODS_MS }, () => {
   let bench: Bench;
   beforeAll(async () => {
     if (cluster !== undefined) bench = await Bench.open(cluster, 'kube-kinds');

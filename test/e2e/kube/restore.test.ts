@@ -7,12 +7,12 @@ import { isPodReady, type Pod, type Service, type Workload } from '../../../cli/
 import { restore } from '../../../cli/kube/restore.ts';
 import { retargetService } from '../../../cli/kube/retarget.ts';
 import { waitFor } from '../../cluster/exec.ts';
-import { POD_GONE_MS } from '../../support/test-namespace.ts';
+import { POD_GONE_MS, TWO_PODS_MS } from '../../support/test-namespace.ts';
 import { Bench, clusterOrReason } from './installing.ts';
 
 const cluster = await clusterOrReason();
 
-describe.skipIf(cluster === undefined)('restore on a real cluster', () => {
+describe.skipIf(cluster === undefined)('restore on a real cluster', { timeout: TWO_PODS_MS }, () => {
   let bench: Bench;
   beforeAll(async () => {
     if (cluster !== undefined) bench = await Bench.open(cluster, 'kube-restore');
