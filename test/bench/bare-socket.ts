@@ -105,6 +105,9 @@ export class BareSocket {
     const path = podProxyPath({ namespace: this.#namespace, pod: 'bare', port: PORT, path: mode });
     const signal = AbortSignal.timeout(30_000);
     const socket = await openWebSocket(this.#access, { path, maxPayloadBytes: MAX_PAYLOAD_BYTES, signal });
+    // once() waits for a message or an error: one that is closed on the way says neither.
+    socket.on('error', () => {});
+    socket.once('close', () => socket.emit('error', new Error('the bare WebSocket closed early')));
     socket.resume();
     return socket;
   }

@@ -48,7 +48,11 @@ function describeMachine(size: BenchSize): string {
   return `commit ${commit}, Node ${process.version}, ${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${kind}\n`;
 }
 
+/** What is under way; undefined when all is done. */
+let doing: string | undefined = 'cluster';
+
 async function bench(cluster: TestCluster, namespace: TestNamespace, size: BenchSize): Promise<Row[]> {
+  doing = 'workloads';
   await namespace.apply([
     ...workload({ name: 'web', image: cluster.nodeImage }),
     ...workload({ name: 'direct', image: cluster.nodeImage }),
@@ -61,13 +65,21 @@ async function bench(cluster: TestCluster, namespace: TestNamespace, size: Bench
     namespace.rolledOut(`deployment/${FILTERED}`),
     namespace.caller(),
   ]);
+  doing = 'starts';
   const starts = await measureStarts(cluster, namespace, size);
+  doing = 'traffic';
   const traffic = await measureTraffic(namespace, bare, size);
+  doing = 'filters';
   const filters = await measureFilters(namespace, size);
+  doing = 'network';
   const network = await measureNetwork(cluster, namespace, bare, size);
   return [...starts, ...traffic, ...filters, ...network];
 }
 
+// An await that nothing can end any more makes Node leave with code 13, and a warning that names no more than this file's last line.
+process.once('beforeExit', () => {
+  if (doing !== undefined) process.stderr.write(`error: a wait in ${doing} that nothing can end any more\n`);
+});
 const size = process.argv.includes('--smoke') ? SMOKE : FULL;
 const cluster = await useCluster();
 if ('notRun' in cluster) {
@@ -78,6 +90,8 @@ if ('notRun' in cluster) {
     process.stdout.write(describeMachine(size));
     process.stdout.write(formatRows(await bench(cluster, namespace, size)));
   } finally {
+    doing = 'clean-up';
     await namespace.dispose();
   }
 }
+doing = undefined;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { createServer } from 'node:net';
+import { startClosingServer } from '../support/closing-server.ts';
 import type { TestCluster, TestNamespace } from '../support/cluster.ts';
 import type { BenchSize } from './main.ts';
 import { INTERCEPT, startSession } from './session.ts';
@@ -7,11 +7,8 @@ import { compare, median, type Row } from './stats.ts';
 
 /** How long it takes until traffic has moved: without the agent, beside a plain rollout of the same workload, and with it. */
 export async function measureStarts(_cluster: TestCluster, namespace: TestNamespace, size: BenchSize): Promise<Row[]> {
-  const listener = createServer((socket) => socket.end());
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  const address = listener.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  const args = ['web', '--port', String(address.port)];
+  const process_ = await startClosingServer();
+  const args = ['web', '--port', String(process_.port)];
   const rollouts: number[] = [];
   const colds: number[] = [];
   const warms: number[] = [];
@@ -28,7 +25,7 @@ export async function measureStarts(_cluster: TestCluster, namespace: TestNamesp
   for (let i = 0; i < size.warms; i++) warms.push(await timedSession(namespace, args));
   const leave = startSession(namespace, ['leave', 'web']);
   await leave.exited;
-  await new Promise<void>((resolve) => listener.close(() => resolve()));
+  await process_.close();
   const more = median(colds) - median(rollouts);
   const bare = startTimes(size.warms, ['-e', '0']);
   const help = startTimes(size.warms, ['--', INTERCEPT, '--help']);
