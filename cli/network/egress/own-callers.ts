@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { addAbortListener, once } from 'node:events';
 import type { Socket } from 'node:net';
 import { ownUids } from '../proxy/access.ts';
 import { peerUid } from '../proxy/peer-uid.ts';
@@ -7,6 +7,9 @@ import { judgeFirstBytes } from './foreign-page.ts';
 
 const REFUSAL_TEXT = 'kube-intercept: requests of web pages are not passed on to the pod\n';
 const REFUSAL = `HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: ${REFUSAL_TEXT.length}\r\nConnection: close\r\n\r\n${REFUSAL_TEXT}`;
+
+/** One that was refused may go on talking for so long: a reset would take its answer away. */
+const REFUSED_LINGER_MS = 2_000;
 
 /**
  * Whether a connection to a port of 127.0.0.1 comes from the session's own user, or root. Every user of the machine can reach
@@ -54,4 +57,22 @@ export async function mayPass(caller: Socket, pod: Outgoing, signal: AbortSignal
     putBack();
     return true;
   }
+}
+
+/**
+ * Reads what a caller that was refused still says: with bytes unread a socket never closes, and its server would not either.
+ * @returns once it is closed; it is reset when `signal` aborts, and when it takes too long
+ */
+export async function untilGone(caller: Socket, signal: AbortSignal): Promise<void> {
+  if (caller.closed) return;
+  const cut = (): void => {
+    caller.resetAndDestroy();
+  };
+  const timer = setTimeout(cut, REFUSED_LINGER_MS);
+  using _ = addAbortListener(signal, cut);
+  await new Promise<void>((resolve) => {
+    caller.once('close', () => resolve());
+    caller.resume();
+  });
+  clearTimeout(timer);
 }

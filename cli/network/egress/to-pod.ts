@@ -8,7 +8,7 @@ import { TaskGroup } from '../../../src/task-group.ts';
 import { DialError } from '../dial-error.ts';
 import type { Outgoing } from '../types.ts';
 import { type AgentWay, dialThroughAgent } from './agent-dial.ts';
-import { isOwnCaller, mayPass } from './own-callers.ts';
+import { isOwnCaller, mayPass, untilGone } from './own-callers.ts';
 
 const LAPTOP_HOST = '127.0.0.1';
 const MAX_CONNECTIONS = 1024;
@@ -60,7 +60,10 @@ export async function listenToPod(ports: readonly ToPodPort[], way: AgentWay, lo
       if (!isOwnCaller(socket)) throw new Error('another user of this machine');
       const pod = await dialPodLocalhost(way, podPort, AbortSignal.any([signal, whenClosed(socket)]));
       if (await mayPass(socket, pod, signal)) await splice(socket, pod, signal);
-      else pod.resetAndDestroy();
+      else {
+        pod.resetAndDestroy();
+        await untilGone(socket, signal);
+      }
     } catch (error) {
       socket.resetAndDestroy(); // a refusal in the pod comes late here: the connection was accepted already
       log.debug('connection to the pod ended early', { podPort, reason: String(error) });

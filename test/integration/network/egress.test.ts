@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, test } from 'vitest';
 import { type AgentWay, dialThroughAgent } from '../../../cli/network/egress/agent-dial.ts';
@@ -165,6 +165,25 @@ describe('--to-pod', () => {
     }
     assert.equal(reached, before);
     await toPod.close();
+  });
+
+  test.each([
+    ['goes on talking', (page: Socket) => new Promise<void>((said) => page.end(Buffer.alloc(300_000), said))],
+    ['stays', async () => {}],
+  ])('a web page that is refused and %s does not hold the end up', async (_, goesOn) => {
+    const laptopPort = await closedPort();
+    const toPod = await listenToPod([{ laptopPort, podPort: await upperCase() }], way, silentLog);
+    const page = connect({ port: laptopPort, host: '127.0.0.1', allowHalfOpen: true });
+    page.on('error', () => {}); // reset at the end
+    page.write('POST /quit HTTP/1.1\r\nHost: page.example\r\nContent-Length: 300000\r\n\r\n');
+    assert.match(String((await once(page, 'data'))[0]), /^HTTP\/1\.1 403 /);
+    await goesOn(page);
+    let isClosed = false;
+    void toPod.close().then(() => {
+      isClosed = true;
+    });
+    await until(() => isClosed, 'it is closed');
+    page.destroy();
   });
 
   test('a port where nothing listens in the pod is a reset', async () => {
