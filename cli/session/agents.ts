@@ -3,7 +3,7 @@ import type { TlsLack } from '../../src/http/routing.ts';
 import type { Log } from '../../src/log.ts';
 import type { OpenInfo } from '../../src/mux/mux.ts';
 import type { MuxStream } from '../../src/mux/stream.ts';
-import type { AppPort, ControlEvent, Holder, Intercept, RouteTo, SessionIdentity } from '../../src/protocol/control.ts';
+import type { AppPort, ControlEvent, RouteTo } from '../../src/protocol/control.ts';
 import { parseTunnelKey } from '../../src/protocol/handshake.ts';
 import { TaskGroup } from '../../src/task-group.ts';
 import type { KubeObject } from '../kube/client.ts';
@@ -14,31 +14,18 @@ import type { Report } from '../ui/events.ts';
 import { agentConfig, isReady, runningAgent } from './agent-pods.ts';
 import { type AgentTunnel, connectAgentTunnel } from './agent-tunnel.ts';
 import { CarrierChoice, type TunnelOption } from './carriers.ts';
-import { RequestRefused } from './control-client.ts';
+import { Claims, type ClaimsOptions } from './claims.ts';
+import { Condition } from './condition.ts';
+import { outOfReach, uncovered } from './coverage.ts';
 import { FollowedPod } from './followed-pod.ts';
-import { whoIs } from './identity.ts';
-import { inUse } from './in-use.ts';
-import { recentUses, usedElsewhere } from './last-uses.ts';
+import { podStatus } from './pod-status.ts';
 import type { PodStatus } from './status.ts';
 
-export interface AgentsOptions {
+export interface AgentsOptions extends ClaimsOptions {
   readonly access: KubeAccess;
-  readonly namespace: string;
-  readonly workload: string;
-  readonly identity: SessionIdentity;
   readonly tunnel: TunnelOption;
   /** How long what is open waits for a lost tunnel. */
   readonly resumeMs: number;
-  /** What is claimed of each port, whoever answers it now; none: the session only stands inside. */
-  readonly intercepts: readonly Omit<Intercept, 'to'>[];
-  /** Who answers until setRoute() says so: callers wait where there is no app. */
-  readonly routeAtFirst: 'app' | 'held';
-  /** Sessions in the way that are gone or idle are ended. */
-  readonly takeOver: boolean;
-  /** How long callers may wait while a port is `held`. */
-  readonly holdMs: number;
-  /** Own sessions that died on this laptop: their claims are inherited. */
-  readonly replaces: readonly string[];
   readonly credentials: AgentCredentials;
   /** Replicas of the workload now; later changes by setWanted(). */
   readonly wanted: number;
@@ -60,12 +47,6 @@ export interface AgentsOptions {
 }
 
 /**
- * Of two sessions that start at the same moment each may get some of the pods. Then the one with the greater id gives up
- * at once, and the other waits this long for it.
- */
-const SPLIT_CLAIM_MS = 10_000;
-
-/**
  * Keeps one claimed tunnel to every agent of the workload, pods that come later included, and the routes the same on
  * all of them. Lost tunnels are dialled again for as long as their pod exists.
  */
@@ -74,14 +55,10 @@ export class Agents {
   readonly #pods = new Map<string, FollowedPod>();
   readonly #tasks = new TaskGroup();
   readonly #carriers: CarrierChoice;
-  /** Who answers each claimed port, in the order of the intercepts. */
-  readonly #routes: RouteTo[];
-  readonly #waiters = new Set<() => void>();
-  #claiming: Promise<void> = Promise.resolve();
-  #fatal: InterceptorError | undefined;
+  readonly #claims: Claims;
+  readonly #condition = new Condition();
   /** Every ready pod has been covered once: the session is not one that starts any more. */
   #settled = false;
-  #splitSinceMs: number | undefined;
   #wanted: number;
   #closed = false;
   readonly #exit = stickyTunnel(() => this.tunnels);
@@ -90,7 +67,11 @@ export class Agents {
     this.#options = options;
     this.#carriers = new CarrierChoice(options.tunnel);
     this.#wanted = options.wanted;
-    this.#routes = options.intercepts.map(() => options.routeAtFirst);
+    this.#claims = new Claims(options, {
+      anyClaimed: () => this.tunnels.length > 0,
+      throwIfFailed: () => this.#condition.throwIfFailed(),
+      untilReached: (signal) => this.#untilReached(signal),
+    });
   }
 
   /** Tunnels that are claimed, those among them that wait for another carrier: what is asked of them is asked later. */
@@ -118,23 +99,12 @@ export class Agents {
 
   /** What stands in the way of covering every ready pod, for people; undefined when all are covered. */
   get uncovered(): string | undefined {
-    for (const { name, object, tunnel, lost } of this.#pods.values()) {
-      if (tunnel?.isAttached !== true && isReady(object))
-        return `the tunnel to pod/${name}${lost === undefined ? '' : ` (${lost.reason})`}`;
-    }
-    return this.tunnels.length === 0 ? 'a pod with the agent' : undefined;
+    return uncovered([...this.#pods.values()]);
   }
 
   /** What untilCovered() still waits for, as an error, for a caller that waits no longer. */
   outOfReach(afterMs: number): InterceptorError {
-    const what = this.uncovered ?? 'nothing';
-    const text = `the agents cannot be reached after ${afterMs / 1000} s, waiting for ${what}`;
-    const ready = [...this.#pods.values()].some(({ object }) => isReady(object));
-    if (!ready)
-      return new InterceptorError('TARGET_NOT_READY', text, { hint: `kubectl get pods -n ${this.#options.namespace}` });
-    return new InterceptorError('TUNNEL_REFUSED', text, {
-      hint: 'the API server or the kubelet must reach the pods: a firewall may be in the way; --tunnel chooses the carrier',
-    });
+    return outOfReach([...this.#pods.values()], this.#options.namespace, afterMs);
   }
 
   setWanted(replicas: number): void {
@@ -161,25 +131,25 @@ export class Agents {
         redial: (tunnel, signal) => this.#carriers.dial((carrier) => tunnel.redial(carrier, signal)),
         onClaimed: (tunnel) => this.#claimed(tunnel),
         onFinal: (error) => this.#giveUp(error),
-        onChanged: () => this.#changed(),
+        onChanged: () => this.#condition.changed(),
         report,
         log,
       });
       this.#pods.set(name, pod);
       this.#tasks.add(pod.follow());
     }
-    this.#changed();
+    this.#condition.changed();
   }
 
   /** Resolves when every ready pod is covered. @throws what makes it impossible (TARGET_IN_USE, …) */
   async untilCovered(signal: AbortSignal): Promise<void> {
-    await this.#until(() => this.uncovered === undefined, signal);
+    await this.#condition.until(() => this.uncovered === undefined, signal);
     this.#settled = true;
   }
 
   /** Resolves with `exit` once there is one. */
   async untilConnected(signal: AbortSignal): Promise<AgentTunnel> {
-    await this.#until(() => this.tunnels.length > 0, signal);
+    await this.#condition.until(() => this.tunnels.length > 0, signal);
     const tunnel = this.exit;
     if (tunnel === undefined) throw new InterceptorError('INTERNAL', 'no tunnel');
     return tunnel;
@@ -190,8 +160,7 @@ export class Agents {
    * waits for another carrier hears of it then, in the order of all that it was told.
    */
   async setRoute({ appPort, protocol }: AppPort, to: RouteTo): Promise<void> {
-    for (const [index, claimed] of this.#options.intercepts.entries())
-      if (claimed.appPort === appPort && claimed.protocol === protocol) this.#routes[index] = to;
+    this.#claims.route({ appPort, protocol }, to);
     const told = this.tunnels.map(async (tunnel) => {
       try {
         const followed = tunnel.control.request('route', { appPort, protocol, to });
@@ -222,7 +191,7 @@ export class Agents {
   /** Dialling again does not help: a session that starts ends; one that has been taken over, too. */
   #giveUp(error: InterceptorError): void {
     if (!this.#settled) {
-      this.#fatal = error;
+      this.#condition.fail(error);
       void this.release(); // a session that starts at the same moment waits for what we hold
     } else if (error.code === 'TARGET_IN_USE' && this.tunnels.length === 0) this.#options.onTakenOver(error);
   }
@@ -245,7 +214,7 @@ export class Agents {
     const tunnel = await this.#carriers.dial((carrier) => connectAgentTunnel(options, carrier, signal));
     onReached(tunnel);
     try {
-      await this.#claim(tunnel, signal);
+      await this.#claims.claim(tunnel, signal);
     } catch (error) {
       await tunnel.close();
       throw error;
@@ -262,86 +231,18 @@ export class Agents {
 
   #claimed(tunnel: AgentTunnel): void {
     // A route that changed while the claim was under way has not reached this agent.
-    for (const { appPort, protocol, to } of this.#claims)
+    for (const { appPort, protocol, to } of this.#claims.intercepts)
       void tunnel.control.request('route', { appPort, protocol, to }).catch(() => {}); // tunnel lost: dialled again
     const connected = this.attached.length;
     const wanted = Math.max(this.#wanted, connected);
     this.#options.report({ event: 'connected', pod: tunnel.pod, connected, wanted, carrier: tunnel.carrier });
-    this.#changed();
+    this.#condition.changed();
   }
 
-  /** The intercepts as they are now. */
-  get #claims(): Intercept[] {
-    return this.#options.intercepts.map((intercept, index) => ({ ...intercept, to: this.#routes[index] ?? 'app' }));
-  }
-
-  /** One after the other: of two sessions that start together, the one that gets the first pod gets them all. */
-  async #claim(tunnel: AgentTunnel, signal: AbortSignal): Promise<void> {
-    const turn = this.#claiming.then(async () => {
-      const { replaces, takeOver, holdMs } = this.#options;
-      if (this.#fatal !== undefined) throw this.#fatal;
-      const uses = takeOver ? await this.#recentUses(signal) : new Map<string, number>();
-      const spares = [...uses.keys()];
-      try {
-        await tunnel.control.request('claim', { intercepts: this.#claims, replaces, takeOver, spares, holdMs });
-      } catch (error) {
-        if (!(error instanceof RequestRefused) || error.refusal.code !== 'TARGET_IN_USE') throw error;
-        const { holder } = error.refusal;
-        if (this.#waitsFor(holder)) throw new Error(`waiting for ${whoIs(holder)} to give up`);
-        throw inUse(this.#options, holder === undefined ? error.refusal : usedElsewhere(error.refusal, holder, uses));
-      }
-    });
-    this.#claiming = turn.catch(() => {});
-    await turn;
-  }
-
-  /** An agent knows of its own pod's use only: nobody may lose a session here that is used on another pod. */
-  async #recentUses(signal: AbortSignal): Promise<Map<string, number>> {
+  async #untilReached(signal: AbortSignal): Promise<AgentTunnel[]> {
     const pods = (): FollowedPod[] => [...this.#pods.values()];
-    await this.#until(() => pods().every(({ object, reached }) => reached !== undefined || !isReady(object)), signal);
-    return await recentUses(
-      pods().flatMap(({ reached }) => (reached === undefined || reached === 'not' ? [] : [reached])),
-    );
+    const tried = ({ object, reached }: FollowedPod): boolean => reached !== undefined || !isReady(object);
+    await this.#condition.until(() => pods().every(tried), signal);
+    return pods().flatMap(({ reached }) => (reached === undefined || reached === 'not' ? [] : [reached]));
   }
-
-  /** Whether the holder is a session that has got some of the pods just now, and will give them up. */
-  #waitsFor(holder: Holder | undefined): holder is Holder {
-    if (holder === undefined || this.tunnels.length === 0) return false;
-    if (!(this.#options.identity.sessionId < holder.sessionId)) return false;
-    this.#splitSinceMs ??= Date.now();
-    return Date.now() - this.#splitSinceMs < SPLIT_CLAIM_MS;
-  }
-
-  async #until(reached: () => boolean, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      if (this.#fatal !== undefined) throw this.#fatal;
-      if (reached()) return;
-      if (signal.aborted) throw signal.reason;
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#waiters.delete(wake);
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#waiters.add(wake);
-        signal.addEventListener('abort', wake, { once: true });
-      });
-    }
-  }
-
-  #changed(): void {
-    for (const wake of [...this.#waiters]) wake();
-  }
-}
-
-function podStatus({ name, tunnel, lost, reached }: FollowedPod): PodStatus | undefined {
-  const forMs = lost === undefined ? 0 : Math.round(performance.now() - lost.sinceMs);
-  if (tunnel === undefined)
-    return lost === undefined || reached === undefined
-      ? undefined
-      : { pod: name, state: 'disconnected', forMs, reason: lost.reason };
-  const { carrier, mux } = tunnel;
-  if (lost !== undefined) return { pod: name, carrier, state: 'reconnecting', forMs, reason: lost.reason };
-  const { roundTripMs } = mux;
-  return { pod: name, carrier, state: 'connected', ...(roundTripMs === undefined ? {} : { roundTripMs }) };
 }
