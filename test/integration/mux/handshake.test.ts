@@ -3,21 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { toStreamId } from '../../../src/ids.ts';
-import { agentHandshake, LinkUnknownError, sessionHandshake } from '../../../src/mux/handshake.ts';
-import { Link } from '../../../src/mux/link.ts';
+import { agentHandshake, sessionHandshake } from '../../../src/mux/handshake.ts';
 import { Mux } from '../../../src/mux/mux.ts';
-import type { Transport } from '../../../src/mux/transport.ts';
-import { decodeMessage, encodeFrame } from '../../../src/protocol/codec.ts';
-import { type HandshakeMessage, type LinkOffer, parseControlMessage } from '../../../src/protocol/control.ts';
+import { encodeFrame } from '../../../src/protocol/codec.ts';
 import { computeProof } from '../../../src/protocol/handshake.ts';
-import { KeyAgreement } from '../../../src/protocol/key-agreement.ts';
 import { CARRIERS, type CarrierPair } from '../../support/carriers.ts';
 import { MemoryTransport } from '../../support/memory-transport.ts';
+import { deadlineMs, hello, key, next, offer, pod, refused, say, session } from './support/handshake-scene.ts';
 
-const key = randomBytes(32);
-const session = { sessionId: 'session-1', user: 'ada', host: 'laptop' };
-const deadlineMs = 5_000;
-const pod = 'web-1';
 let a: MemoryTransport;
 let b: MemoryTransport;
 
@@ -25,36 +18,6 @@ beforeEach(() => {
   [a, b] = MemoryTransport.pair();
 });
 afterEach(() => a.terminate());
-
-const hello = (versions = [2], ecdh = new KeyAgreement().publicKey): HandshakeMessage => ({
-  type: 'hello',
-  versions,
-  nonce: randomBytes(32).toString('base64url'),
-  ecdh,
-  pod,
-});
-const offer = (fields: Partial<LinkOffer> = {}): LinkOffer => ({
-  id: randomBytes(16).toString('base64url'),
-  begun: false,
-  received: 0,
-  resumeMs: 30_000,
-  ...fields,
-});
-const refused = { code: 'TUNNEL_UNAUTHENTICATED' };
-const say = (transport: Transport, message: HandshakeMessage): void =>
-  transport.send(encodeFrame({ type: 'control', text: JSON.stringify(message) }));
-const hear = (message: Uint8Array): HandshakeMessage => {
-  const [frame] = decodeMessage(message);
-  assert.ok(frame?.type === 'control');
-  return parseControlMessage(frame.text) as HandshakeMessage;
-};
-const next = (transport: Transport): Promise<HandshakeMessage> =>
-  new Promise((resolve) => {
-    transport.onMessage = (message) => {
-      transport.onMessage = undefined;
-      resolve(hear(message));
-    };
-  });
 
 test.each(CARRIERS)(
   'both ends learn of each other, and what follows at once is not lost, over $name',
@@ -140,62 +103,6 @@ test('a proof recorded on an earlier connection is refused', async () => {
   await expect(agent).rejects.toMatchObject(refused);
 });
 
-test('a middleman cannot talk both ends down to fewer versions', async () => {
-  const [agentEnd, toAgent] = MemoryTransport.pair();
-  const [sessionEnd, toSession] = MemoryTransport.pair();
-  const agent = agentHandshake(agentEnd, { key, pod, deadlineMs });
-  const other = sessionHandshake(sessionEnd, { key, session, deadlineMs });
-  toAgent.onMessage = (message) => {
-    const hello = hear(message);
-    say(toSession, hello.type === 'hello' ? { ...hello, versions: [2, 1] } : hello);
-  };
-  toSession.onMessage = (message) => toAgent.send(message);
-  toAgent.onClose = () => toSession.close();
-  await expect(agent).rejects.toMatchObject(refused);
-  await expect(other).rejects.toMatchObject(refused);
-});
-
-/** Both ends behind a middleman who changes what he likes of what passes. */
-const between = (
-  change: (message: HandshakeMessage) => HandshakeMessage,
-  link = offer(),
-): { agent: Promise<unknown>; other: Promise<unknown> } => {
-  const [agentEnd, toAgent] = MemoryTransport.pair();
-  const [sessionEnd, toSession] = MemoryTransport.pair();
-  const findLink = () => ({ received: 7 });
-  const agent = agentHandshake(agentEnd, { key, pod, deadlineMs, findLink });
-  const other = sessionHandshake(sessionEnd, { key, session, deadlineMs, link });
-  toAgent.onMessage = (message) => say(toSession, change(hear(message)));
-  toSession.onMessage = (message) => say(toAgent, change(hear(message)));
-  toAgent.onClose = () => toSession.close();
-  toSession.onClose = () => toAgent.close();
-  return { agent, other };
-};
-
-const stranger = new KeyAgreement().publicKey;
-test.each<[string, (message: HandshakeMessage) => HandshakeMessage]>([
-  ["the agent's public key", (said) => (said.type === 'hello' ? { ...said, ecdh: stranger } : said)],
-  ["the session's public key", (said) => (said.type === 'proof' ? { ...said, ecdh: stranger } : said)],
-  ['the pod', (said) => (said.type === 'hello' ? { ...said, pod: 'web-2' } : said)],
-  ["the link's id", (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, id: 'A'.repeat(22) } } : said)],
-  ['whether it was begun', (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, begun: true } } : said)],
-  ['what was received', (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, received: 1 } } : said)],
-  ['the time to resume', (said) => (said.type === 'proof' ? { ...said, link: { ...said.link, resumeMs: 0 } } : said)],
-])('%s changed on the way is refused by both ends', async (_name, change) => {
-  const { agent, other } = between(change);
-  await expect(agent).rejects.toMatchObject(refused);
-  await expect(other).rejects.toMatchObject(refused);
-});
-
-test.each<[string, (message: HandshakeMessage) => HandshakeMessage]>([
-  ['another number', (said) => (said.type === 'welcome' ? { type: 'welcome', received: 6, mac: said.mac } : said)],
-  ['unknown', (said) => (said.type === 'welcome' ? { type: 'welcome', unknown: true, mac: said.mac } : said)],
-])('a welcome that was made to say %s is not believed', async (_name, change) => {
-  const { agent, other } = between(change);
-  await agent;
-  await expect(other).rejects.toMatchObject(refused);
-});
-
 test.each([
   ['none', ''],
   ['one too short', 'A'.repeat(42)],
@@ -229,65 +136,6 @@ test.each([
   const mac = computeProof(key, 'session', transcript);
   say(thief, { type: 'proof', version: 2, nonce, ecdh: bad, session, link, mac });
   await expect(atAgent).rejects.toMatchObject(refused);
-});
-
-test.each<[string, Partial<LinkOffer>]>([
-  ['an id that is none', { id: 'x'.repeat(2000) }],
-  ['more than five minutes without a carrier', { resumeMs: 300_001 }],
-])('a session that asks for %s is refused', async (_name, fields) => {
-  const agent = agentHandshake(a, { key, pod, deadlineMs });
-  const other = sessionHandshake(b, { key, session, deadlineMs, link: offer(fields) });
-  await expect(agent).rejects.toMatchObject(refused);
-  await expect(other).rejects.toMatchObject(refused);
-});
-
-test('a link that the agent does not have is begun, unless the session had begun it: then both say so', async () => {
-  const link = new Link({ resumeForMs: 1_000 });
-  const asked: string[] = [];
-  const findLink = (_session: unknown, id: string): undefined => {
-    asked.push(id);
-  };
-  const [atAgent, atSession] = await Promise.all([
-    agentHandshake(a, { key, pod, deadlineMs, findLink }),
-    sessionHandshake(b, { key, session, deadlineMs, link }),
-  ]);
-  assert.equal(atAgent.resumed, undefined);
-  assert.deepEqual(atAgent.link, { id: link.id, begun: false, received: 0, resumeMs: 1_000 });
-  assert.equal(atSession.resumed, false);
-
-  link.attach(atSession.transport, atSession.at);
-  const [c, d] = MemoryTransport.pair();
-  const agent = agentHandshake(c, { key, pod, deadlineMs, findLink });
-  const other = sessionHandshake(d, { key, session, deadlineMs, link });
-  await Promise.all([
-    expect(agent).rejects.toBeInstanceOf(LinkUnknownError),
-    expect(other).rejects.toBeInstanceOf(LinkUnknownError),
-  ]);
-  assert.deepEqual(asked, [link.id, link.id]);
-  link.terminate();
-});
-
-test('both ends of a link learn what the other has received', async () => {
-  const had = { received: 41 };
-  const [atAgent, atSession] = await Promise.all([
-    agentHandshake(a, { key, pod, deadlineMs, findLink: () => had }),
-    sessionHandshake(b, { key, session, deadlineMs, link: offer({ begun: true, received: 12 }) }),
-  ]);
-  assert.equal(atAgent.resumed, had);
-  assert.deepEqual(atAgent.at, { received: 41, peerReceived: 12 });
-  assert.deepEqual(atSession.at, { received: 12, peerReceived: 41 });
-});
-
-test('nobody is looked up for a peer that has not proved itself', async () => {
-  let asked = 0;
-  const findLink = (): undefined => {
-    asked += 1;
-  };
-  const agent = agentHandshake(a, { key: randomBytes(32), pod, deadlineMs, findLink });
-  const other = sessionHandshake(b, { key, session, deadlineMs, link: offer({ begun: true }) });
-  await expect(agent).rejects.toMatchObject(refused);
-  await expect(other).rejects.toMatchObject(refused);
-  assert.equal(asked, 0);
 });
 
 test('no version in common is TUNNEL_VERSION at the session', async () => {
