@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import * as http from 'node:http';
 import * as https from 'node:https';
@@ -7,6 +8,7 @@ import * as path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { KubeClient } from '../../../cli/kube/client.ts';
 import { type KubeAccess, loadKubeConfig } from '../../../cli/kube/kubeconfig.ts';
+import { InterceptorError } from '../../../src/errors.ts';
 import { makeCertificate, type TestCertificate } from '../../support/test-certificates.ts';
 
 /** A socket server that answers as the test says: for what our client does on the wire, not for what Kubernetes does. */
@@ -99,4 +101,18 @@ export function sendJson(
 
 export function statusObject(code: number, reason: string, message: string): object {
   return { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, reason, message };
+}
+
+/** An object as a server may send it: what the client does not know stays. */
+export const POD = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a', extra: 1 }, spec: { unknown: ['kept'] } };
+
+/** What a call is refused with; the token `s3cret` is not in it. */
+export async function failure(promise: Promise<unknown>): Promise<InterceptorError> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof InterceptorError, String(error));
+  assert.doesNotMatch(`${error.message} ${error.hint}`, /s3cret/);
+  return error;
 }
