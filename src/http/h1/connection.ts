@@ -7,12 +7,13 @@ import type { HttpRoutes, Resettable } from '../routing.ts';
 import { BadMessage } from './bad-message.ts';
 import { Exchange } from './exchange.ts';
 import type { ExchangeOwner } from './exchange-owner.ts';
-import { type Body, requestBody } from './framing.ts';
-import { HeadBytes } from './head-bytes.ts';
-import { asksH2c, withoutH2c } from './head-edit.ts';
-import { DRAIN_IDLE_MS, HEAD_TIMEOUT_MS, LINGER_MS } from './limits.ts';
+import type { Body } from './framing.ts';
+import { declineH2c, type H2cUpgrade, readH2cUpgrade, type TakeOver } from './h2c-upgrade.ts';
+import { asksH2c } from './head-edit.ts';
+import type { FirstBytes } from './kept-request.ts';
+import { DRAIN_IDLE_MS, LINGER_MS } from './limits.ts';
 import { refusalPage } from './page.ts';
-import { H1RequestHead } from './request-head.ts';
+import { RequestReader, type RequestStart } from './request-reader.ts';
 import { resetAndClose } from './upstream.ts';
 import { UpstreamPool } from './upstream-pool.ts';
 
@@ -27,18 +28,6 @@ export interface H1Options {
   /** Asked when a request without a body wants to go on in HTTP/2 (RFC 7540 §3.2). Undefined: it stays HTTP/1.1. Never rejects. */
   onH2cUpgrade?(upgrade: H2cUpgrade): Promise<TakeOver | undefined>;
 }
-
-export interface H2cUpgrade {
-  /** The request that is stream 1. */
-  readonly head: H1RequestHead;
-  /** Its bytes as they came. */
-  readonly bytes: Buffer;
-  /** HTTP2-Settings as sent: base64url. */
-  readonly settings: string;
-}
-
-/** Takes the caller's connection: it has answered nothing yet, `rest` was read behind the request. Resolves when it is closed. */
-export type TakeOver = (caller: Resettable, rest: Buffer) => Promise<void>;
 
 /**
  * Reads the requests of one caller's connection and routes each on its own, one at a time. What cannot be read plainly is
@@ -57,7 +46,7 @@ class H1Connection implements ExchangeOwner {
   readonly #options: H1Options;
   readonly #log: Log;
   readonly #upstreams = new UpstreamPool(() => this.#settle());
-  readonly #heads = new HeadBytes('request');
+  readonly #requests = new RequestReader(() => this.#refuse(408, 'the request took too long to come'));
   readonly #disposables: Disposable[] = [];
   readonly #listeners: readonly (readonly [event: string, listener: (chunk: Buffer) => void])[];
   #resolve: () => void = () => {};
@@ -73,7 +62,7 @@ class H1Connection implements ExchangeOwner {
   #closing = false;
   /** The caller's connection may become HTTP/2, or has. */
   #upgrading = false;
-  #timer: NodeJS.Timeout | undefined;
+  #lingerTimer: NodeJS.Timeout | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
 
   constructor(caller: Resettable, routes: HttpRoutes, options: H1Options) {
@@ -116,7 +105,7 @@ class H1Connection implements ExchangeOwner {
   }
 
   get #heldBytes(): number {
-    const read = (this.#pending?.byteLength ?? 0) + this.#heads.heldBytes;
+    const read = (this.#pending?.byteLength ?? 0) + this.#requests.heldBytes;
     return read + sideBytes(this.#caller) + (this.#exchange?.heldBytes ?? 0);
   }
 
@@ -200,43 +189,27 @@ class H1Connection implements ExchangeOwner {
   }
 
   #readHead(pending: Buffer): void {
-    const end = this.#heads.push(pending, 0);
-    if (end === -1) {
-      this.#pending = undefined;
-      if (this.#heads.begun) this.#timer ??= setTimeout(() => this.#onHeadTimeout(), HEAD_TIMEOUT_MS);
-      return;
-    }
-    this.#clearTimer();
-    const bytes = this.#heads.head;
-    const isHeld = this.#heads.begun;
-    this.#heads.reset();
-    const head = new H1RequestHead(bytes);
-    const body = requestBody(head);
-    // What is here of the body is looked at before anybody gets anything of the request.
-    const bodyEnd = body.scan(pending, end);
-    this.#pending = bodyEnd === pending.byteLength ? undefined : pending.subarray(bodyEnd);
-    const h2c = asksH2c(head);
-    if (h2c && this.#askH2c(head, bytes, body)) return;
-    if (h2c) this.#begin(head, body, [withoutH2c(bytes, head), pending.subarray(end, bodyEnd)]);
-    else if (isHeld) this.#begin(head, body, [bytes, pending.subarray(end, bodyEnd)]);
-    else this.#begin(head, body, [pending.subarray(end - bytes.byteLength, bodyEnd)], bytes.byteLength);
+    const request = this.#requests.read(pending);
+    const isAll = request === undefined || request.end === pending.byteLength;
+    this.#pending = isAll ? undefined : pending.subarray(request.end);
+    if (request === undefined) return;
+    if (!asksH2c(request.head)) this.#begin(request, request.first);
+    else if (!this.#askH2c(request)) this.#begin(request, declineH2c(request.first, request.head));
   }
 
-  #begin(head: H1RequestHead, body: Body, [first, more]: [Buffer, Buffer?], headBytes = first.byteLength): void {
-    const bytes = more === undefined || more.byteLength === 0 ? first : Buffer.concat([first, more]);
-    const exchange = new Exchange(this, head, { bytes, headBytes, complete: body.complete }, this.#routes.decide(head));
+  #begin({ head, body }: RequestStart, first: FirstBytes): void {
+    const exchange = new Exchange(this, head, first, this.#routes.decide(head));
     this.#exchange = exchange;
     this.#body = body;
     exchange.begin();
   }
 
   /** @returns whether somebody was asked to go on in HTTP/2; the request begins here when he will not */
-  #askH2c(head: H1RequestHead, bytes: Buffer, body: Body): boolean {
-    const settings = head.header('http2-settings');
-    const hasBody = head.length.kind === 'chunked' || (head.length.kind === 'bytes' && head.length.bytes > 0);
-    const isWellAsked = head.count('http2-settings') === 1 && head.connection.includes('http2-settings');
-    if (settings === undefined || !isWellAsked || hasBody || this.#callerEnded) return false;
-    const asked = this.#options.onH2cUpgrade?.({ head, bytes, settings });
+  #askH2c(request: RequestStart): boolean {
+    const { head, first } = request;
+    const upgrade = readH2cUpgrade(head, first.bytes.subarray(0, first.headBytes));
+    if (upgrade === undefined || this.#callerEnded) return false;
+    const asked = this.#options.onH2cUpgrade?.(upgrade);
     if (asked === undefined) return false;
     this.#upgrading = true;
     asked.then(
@@ -245,7 +218,7 @@ class H1Connection implements ExchangeOwner {
         if (this.#callerClosed || this.#closing) return;
         if (takeOver !== undefined) this.#handOver(takeOver);
         else {
-          this.#guard(() => this.#begin(head, body, [withoutH2c(bytes, head)]));
+          this.#guard(() => this.#begin(request, declineH2c(first, head)));
           this.advance();
         }
       },
@@ -295,11 +268,6 @@ class H1Connection implements ExchangeOwner {
     this.#close();
   }
 
-  #onHeadTimeout(): void {
-    this.#timer = undefined;
-    this.#refuse(408, 'the request took too long to come');
-  }
-
   #onEnd(): void {
     this.#callerEnded = true;
     this.#passEnd();
@@ -309,7 +277,7 @@ class H1Connection implements ExchangeOwner {
   #passEnd(): void {
     if (!this.#callerEnded || this.#closing || this.#pending !== undefined || this.#upgrading) return;
     if (this.#exchange !== undefined) this.#exchange.onCallerEnd();
-    else if (this.#heads.begun) this.#refuse(400, 'the request ends in its head');
+    else if (this.#requests.begun) this.#refuse(400, 'the request ends in its head');
     else this.#close();
   }
 
@@ -324,8 +292,8 @@ class H1Connection implements ExchangeOwner {
     const wasEndedWell = this.#caller.readableEnded && this.#caller.writableFinished && this.#caller.errored === null;
     this.#closing = true;
     this.#pending = undefined;
-    this.#heads.reset();
-    this.#clearTimer();
+    this.#requests.reset();
+    clearTimeout(this.#lingerTimer);
     clearTimeout(this.#drainTimer);
     const exchange = this.#exchange;
     if (exchange !== undefined && !(exchange.isTunnel && wasEndedWell)) {
@@ -341,12 +309,11 @@ class H1Connection implements ExchangeOwner {
     if (this.#closing) return;
     this.#closing = true;
     this.#pending = undefined;
-    this.#heads.reset();
-    this.#clearTimer();
+    this.#requests.reset();
     this.#upstreams.endAll();
     if (this.#callerClosed) return;
     this.#caller.end();
-    this.#timer = setTimeout(() => resetAndClose(this.#caller), LINGER_MS);
+    this.#lingerTimer = setTimeout(() => resetAndClose(this.#caller), LINGER_MS);
     this.#readOn();
   }
 
@@ -367,7 +334,7 @@ class H1Connection implements ExchangeOwner {
   /** Not at once: a request that is on its way would meet the end of the connection, and be lost. */
   #drain(): void {
     const isIdle = (): boolean =>
-      this.#exchange === undefined && !this.#heads.begun && this.#pending === undefined && !this.#upgrading;
+      this.#exchange === undefined && !this.#requests.begun && this.#pending === undefined && !this.#upgrading;
     this.#drainTimer ??= setTimeout(() => isIdle() && this.#close(), DRAIN_IDLE_MS);
   }
 
@@ -380,11 +347,6 @@ class H1Connection implements ExchangeOwner {
     this.#paused = pause;
     if (pause) this.#caller.pause();
     else this.#caller.resume();
-  }
-
-  #clearTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 
   /** Ends it all when nothing is open any more. */

@@ -1,4 +1,4 @@
-import type { H2cUpgrade, TakeOver } from '../h1/connection.ts';
+import type { H2cUpgrade, TakeOver } from '../h1/h2c-upgrade.ts';
 import { readUntil } from '../read-until.ts';
 import { type Answerer, type HttpRoutes, isRefusal, type Resettable } from '../routing.ts';
 import { FRAME_HEAD_BYTES, frameHead, headersFrames, PREFACE, SETTINGS } from './frames.ts';
