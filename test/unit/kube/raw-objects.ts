@@ -119,3 +119,13 @@ export function installRequest(
     ...over,
   };
 }
+
+/** The Service of a StatefulSet: its callers come to the pods, by the names of ports. */
+export const headless = rawService([{ name: 'web', port: 80, protocol: 'TCP', targetPort: 'http' }], {
+  clusterIP: 'None',
+});
+
+/** As `intercept run`'s and a worker's: no port is asked for. */
+export function withoutPorts(workload: Workload, over: Partial<InstallRequest>): InstallRequest {
+  return installRequest(workload, headless, { services: [], ports: [], ...over });
+}
