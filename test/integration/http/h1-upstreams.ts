@@ -133,3 +133,10 @@ export class Caller {
 export function answersIn(text: string): number {
   return text.split(/HTTP\/1\.[01] [2-5]\d\d/).length - 1;
 }
+
+/** A server that answers each connection's first bytes with these. */
+export function answering(...answers: string[]): Promise<Upstream> {
+  return rawUpstream((socket) => {
+    socket.once('data', () => socket.write(answers.join('')));
+  });
+}
