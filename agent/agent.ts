@@ -1,31 +1,23 @@
-import { errorText } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
-import type { AgentHandshaken } from '../src/mux/handshake.ts';
-import type { Link } from '../src/mux/link.ts';
-import { Mux } from '../src/mux/mux.ts';
+import type { Mux } from '../src/mux/mux.ts';
 import type { AppPort } from '../src/protocol/control.ts';
 import { TaskGroup } from '../src/task-group.ts';
 import { VERSION } from '../src/version.ts';
-import { appEnvironment } from './app-environment.ts';
 import type { AgentSettings } from './config.ts';
 import { type DatagramPort, listenForDatagrams } from './datagrams/datagram-port.ts';
 import { drained } from './drain.ts';
 import { type DrainPort, startDrainPort } from './drain-port.ts';
 import { held, heldByTunnels } from './held-bytes.ts';
-import { MAX_SESSIONS, MAX_TUNNEL_QUEUED_BYTES } from './limits.ts';
-import { attachCarrier, Links } from './links.ts';
+import { MAX_SESSIONS } from './limits.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
-import { readPodNetwork } from './pod-network.ts';
-import { ArmedProofs, prove, proveByDatagram } from './proof.ts';
+import { ArmedProofs } from './proof.ts';
 import { Readiness } from './readiness.ts';
-import { RequestDispatcher, type RequestHandlers } from './requests.ts';
+import { type RequestedAgent, requestHandlers } from './request-handlers.ts';
 import { listenOnRoute, type RouteListener } from './route-listener.ts';
 import { Router } from './router.ts';
-import type { Session } from './session.ts';
 import { Sessions } from './sessions.ts';
-import { withTlsTexts } from './tls-material.ts';
 import { startTunnelServer, type TunnelServer } from './tunnel-server.ts';
-import { SessionVolumes } from './volumes/volumes.ts';
+import { Tunnels } from './tunnels.ts';
 
 export interface AgentOptions {
   readonly settings: AgentSettings;
@@ -65,8 +57,7 @@ export class Agent {
   /** Several may lead to one app port: a name and a number, or two names. */
   readonly #routes: { readonly appPort: number; readonly listener: RouteListener }[] = [];
   readonly #datagramPorts: { readonly appPort: number; readonly listener: DatagramPort }[] = [];
-  readonly #tunnels = new Set<Mux>();
-  readonly #links: Links;
+  readonly #tunnels: Tunnels;
   readonly #tasks = new TaskGroup();
   readonly #stop = new AbortController();
   #server: TunnelServer | undefined;
@@ -79,7 +70,6 @@ export class Agent {
     const { settings, log } = options;
     this.#options = options;
     this.#log = log;
-    this.#links = new Links({ log });
     this.#readiness = new Readiness(options.readyWithoutClaimMs);
     this.#proofs = new ArmedProofs(settings.credentials.key, settings.podName);
     this.#sessions = new Sessions<Mux>({
@@ -101,6 +91,25 @@ export class Agent {
       for (const { listener } of this.#datagramPorts) listener.recheck();
     };
     this.#outgoing = new Outgoing({ log, ...options.outgoing });
+    const requested: RequestedAgent = {
+      settings,
+      env: options.env,
+      places: options.outgoing ?? {},
+      sessions: this.#sessions,
+      proofs: this.#proofs,
+      stopped: this.#stop.signal,
+      openConnections: () => this.#router.openConnections,
+      isDraining: () => this.#draining,
+    };
+    this.#tunnels = new Tunnels({
+      sessions: this.#sessions,
+      outgoing: this.#outgoing,
+      tasks: this.#tasks,
+      handlers: (session, tunnel, volumes) => requestHandlers(requested, session, tunnel, volumes),
+      isDraining: () => this.#draining,
+      volumePlaces: options.outgoing?.volumePlaces,
+      log,
+    });
     held.onShed = (count, bytes) => log.warn('too much is waiting, connections are reset', { count, bytes });
     heldByTunnels.onShed = (count, bytes) => log.warn('too much is waiting, tunnels are cut', { count, bytes });
   }
@@ -144,8 +153,8 @@ export class Agent {
         ready: () => this.#readiness.ready,
         isDraining: () => this.#draining,
         mayJoin: () => this.#tunnels.size < MAX_SESSIONS,
-        findLink: (session, id) => this.#links.find(session, id),
-        onCarrier: (peer) => this.#take(peer),
+        findLink: (session, id) => this.#tunnels.findLink(session, id),
+        onCarrier: (peer) => this.#tunnels.take(peer),
         ...(handshakeDeadlineMs === undefined ? {} : { handshakeDeadlineMs }),
       });
       for (const { port, appPort, protocol } of settings.config.routes) {
@@ -206,7 +215,7 @@ export class Agent {
     for (const { listener } of [...this.#routes, ...this.#datagramPorts]) listener.close();
     this.#drainPort?.close();
     this.#server?.close();
-    await Promise.all([...this.#tunnels].map((tunnel) => tunnel.close()));
+    await this.#tunnels.close();
     await this.#outgoing.close();
     await this.#router.close();
     await this.#tasks.close();
@@ -230,102 +239,6 @@ export class Agent {
       log,
       ...(outgoing?.udpIdleMs === undefined ? {} : { idleMs: outgoing.udpIdleMs }),
     });
-  }
-
-  /** A peer proved itself: its tunnel goes on over the new carrier, or begins. */
-  #take(peer: AgentHandshaken<Link>): void {
-    attachCarrier(peer.resumed ?? this.#join(peer), peer.transport, peer.at, this.#log);
-  }
-
-  /** Makes a tunnel, still without a carrier. */
-  #join({ session: identity, link: offer }: AgentHandshaken<Link>): Link {
-    const link = this.#links.make(identity, offer, {
-      onAttached: () => this.#sessions.attached(session, tunnel),
-      onDetached: () => this.#sessions.detached(session, tunnel),
-    });
-    const tunnel: Mux = new Mux(link, {
-      side: 'agent',
-      log: this.#log,
-      limits: { maxQueuedBytes: MAX_TUNNEL_QUEUED_BYTES },
-      onOpen: (stream) => this.#outgoing.serve(stream, tunnel),
-      onControl: (message) => {
-        if (message.type === 'request') this.#tasks.add(requests.dispatch(message));
-      },
-    });
-    const holder = {
-      get heldBytes() {
-        return tunnel.stats().queuedBytes + link.unackedBytes;
-      },
-      reset: () => link.fail(new Error('too much waits in this tunnel')),
-    };
-    heldByTunnels.add(holder);
-    const session = this.#sessions.connect(identity, tunnel);
-    const volumes = new SessionVolumes(
-      () => tunnel.sendControl({ type: 'event', event: 'files-changed' }),
-      this.#options.outgoing?.volumePlaces,
-    );
-    const requests = new RequestDispatcher(
-      this.#handlersOf(session, tunnel, volumes),
-      (response) => tunnel.sendControl(response),
-      this.#log,
-    );
-    const { sessionId, user, host } = identity;
-    this.#tunnels.add(tunnel);
-    this.#log.debug('tunnel opened', { session: sessionId, user, host });
-    if (this.#draining) tunnel.sendControl({ type: 'event', event: 'draining' });
-    this.#tasks.add(
-      tunnel.closed.then((failure) => {
-        this.#tunnels.delete(tunnel);
-        heldByTunnels.delete(holder);
-        this.#links.delete(identity, link);
-        volumes.close();
-        this.#sessions.lost(session, tunnel);
-        const reason = failure === undefined ? 'closed' : errorText(failure);
-        this.#log.debug('tunnel closed', { session: sessionId, reason });
-      }),
-    );
-    return link;
-  }
-
-  #handlersOf(session: Session<Mux>, tunnel: Mux, volumes: SessionVolumes): RequestHandlers {
-    const { settings, env } = this.#options;
-    const { key } = settings.credentials;
-    return {
-      claim: async (wish) => {
-        const intercepts = await withTlsTexts(wish.intercepts, this.#options.outgoing?.volumePlaces);
-        this.#sessions.claim(session, { ...wish, intercepts });
-        return {};
-      },
-      route: ({ appPort, protocol, to }) => {
-        this.#sessions.route(session, { appPort, protocol }, to);
-        return {};
-      },
-      release: () => {
-        this.#sessions.release(session);
-        return {};
-      },
-      environment: () => ({ variables: appEnvironment(env) }),
-      network: () => readPodNetwork(settings.podIp, this.#options.outgoing?.resolvConf),
-      files: (params) => volumes.files(params),
-      status: () => ({
-        pod: settings.podName,
-        agentVersion: VERSION,
-        ...this.#sessions.status(),
-        openConnections: this.#router.openConnections,
-        draining: this.#draining,
-      }),
-      expectProof: ({ nonce, ttlMs }) => {
-        const onProved = (appPort: number): void =>
-          tunnel.sendControl({ type: 'event', event: 'proved', nonce, appPort });
-        this.#proofs.arm(nonce, ttlMs, onProved);
-        return {};
-      },
-      prove: ({ nonce, protocol, host, port, timeoutMs }) => {
-        const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
-        return (protocol === 'udp' ? proveByDatagram : prove)({ host, port }, nonce, key, signal);
-      },
-      evict: ({ by, sessionIds }) => ({ sessions: this.#sessions.evict(session, by, sessionIds) }),
-    };
   }
 }
 
