@@ -1,19 +1,19 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Copies, NO_COPIES } from '../src/http/h1/copies.ts';
-import { GOAWAY } from '../src/http/h2/frames.ts';
 import { sideBytes } from '../src/http/meter.ts';
 import { type Resettable, VANISHED } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
 import type { ConnectionRoute } from './connection-route.ts';
-import { InFlight } from './in-flight.ts';
+import { GoawayInsertion } from './goaway.ts';
 import { KeepAlive } from './keep-alive.ts';
-import { OpenDeadline } from './laptop-way.ts';
-import { KEEP_ALIVE_IDLE_MS, LINGER_MS, MAX_REPLAY_BYTES } from './limits.ts';
+import { LaptopStay } from './laptop-stay.ts';
+import { KEEP_ALIVE_IDLE_MS, LINGER_MS } from './limits.ts';
 import { waitForProof } from './proof-wait.ts';
 import type { Reach } from './reach.ts';
 import { refuseCaller, sayRefusal } from './refuse-caller.ts';
+import { ReplayBuffer } from './replay-buffer.ts';
 import { callerHost, type LaptopStream, reset } from './sides.ts';
 
 /**
@@ -30,27 +30,21 @@ export class Connection {
   #peerClosed = true;
   #callerClosed = false;
   #callerEnded = false;
-  /** Undefined once it is certain who answers. */
-  #kept: Buffer[] | undefined = [];
-  #keptBytes = 0;
+  readonly #kept = new ReplayBuffer();
   #timer: NodeJS.Timeout | undefined;
-  #deadline: OpenDeadline | undefined;
   #copies = NO_COPIES;
   /** While the app answers. */
   #keepAlive: KeepAlive | undefined;
-  /** While a laptop answers. */
-  #inFlight: InFlight | undefined;
+  /** Set once an HTTP/2 client of the app was to go. */
+  #goaway: GoawayInsertion | undefined;
+  /** While a laptop answers, or is to. */
+  #laptop: LaptopStay | undefined;
   /** Of the laptop that has the connection, or had it until it vanished. */
   #reach: Reach | undefined;
-  /** To be called when it is of no matter any more that the laptop vanishes. */
-  #stays: () => void = () => {};
   #stopRefusal: () => void = () => {};
   #stopProof: () => void = () => {};
-  /** An HTTP/2 client is to go, once a frame has ended. */
-  #goawayDue = false;
   /** The caller was told that there will be no more answers. */
   #leaving = false;
-  #onOver: () => void = () => {};
 
   constructor(caller: Socket, route: ConnectionRoute<Connection>) {
     this.#caller = caller;
@@ -74,16 +68,14 @@ export class Connection {
       this.#stopProof = waitForProof(caller, gate, {
         begin: () => this.#begin(),
         isCallers: (first) => this.#beginCopies(first),
-        isProof: () => {
-          this.#kept = undefined;
-        },
+        isProof: () => this.#kept.forget(),
       });
   }
 
   /** What waits here for somebody to take it, in bytes. */
   get heldBytes(): number {
     const peerBytes = this.#peer === undefined ? 0 : sideBytes(this.#peer);
-    return this.#keptBytes + (this.#inFlight?.heldBytes ?? 0) + sideBytes(this.#caller) + peerBytes;
+    return this.#kept.heldBytes + (this.#laptop?.inFlight?.heldBytes ?? 0) + sideBytes(this.#caller) + peerBytes;
   }
 
   /** Cuts both sides. */
@@ -100,8 +92,8 @@ export class Connection {
     const keepAlive = this.#keepAlive;
     if (keepAlive === undefined || this.#leaving || this.#callerEnded) return;
     if (keepAlive.frames !== undefined) {
-      this.#goawayDue = true;
-      if (keepAlive.frames.isBetweenFrames) this.#sayGoaway();
+      this.#goaway ??= new GoawayInsertion(this.#caller, keepAlive.frames);
+      this.#goaway.request();
       return;
     }
     const leftMs = KEEP_ALIVE_IDLE_MS - keepAlive.idleMs;
@@ -114,11 +106,6 @@ export class Connection {
     this.#caller.end();
     this.#peer?.end();
     this.#timer = setTimeout(() => this.reset(), LINGER_MS);
-  }
-
-  #sayGoaway(): void {
-    this.#goawayDue = false;
-    this.#caller.write(GOAWAY);
   }
 
   /** Who answers is decided once it is known whether the laptop can be reached. */
@@ -151,34 +138,35 @@ export class Connection {
 
   #answerByLaptop(stream: LaptopStream): void {
     const fallBack = (): void => {
-      if (this.#peer === stream && this.#kept !== undefined) this.#leaveLaptop(this.#kept);
+      if (this.#peer === stream && this.#kept.chunks !== undefined) this.#leaveLaptop(this.#kept.chunks);
     };
-    this.#reach = this.#route.reach();
-    this.#stays = this.#reach?.onGone(() => this.#onLaptopGone()) ?? this.#stays;
+    const reach = this.#route.reach();
+    const stay = new LaptopStay({
+      reach,
+      maxWaitMs: (sinceMs) => this.#route.maxWaitMs(sinceMs),
+      onLate: fallBack,
+      onGone: () => this.#onLaptopGone(),
+    });
+    this.#reach = reach;
+    this.#laptop = stay;
     this.#attach(stream, fallBack);
-    this.#deadline = new OpenDeadline((sinceMs) => this.#route.maxWaitMs(sinceMs), fallBack);
     stream.opened.then(() => {
-      if (this.#peer !== stream || this.#kept === undefined) return;
-      this.#onOver = this.#route.onTaken();
-      this.#inFlight = new InFlight();
-      for (const chunk of this.#kept) this.#inFlight.asked(chunk);
+      const asked = this.#kept.chunks;
+      if (this.#peer !== stream || asked === undefined) return;
+      stay.taken(asked, this.#route.onTaken());
       this.#decided(stream);
     }, fallBack);
   }
 
   /** The app is to answer in the laptop's place. @param asked what it has to answer, from its first byte on */
   #leaveLaptop(asked: Buffer[]): void {
-    const laptop = this.#peer;
-    this.#stays();
-    this.#deadline?.clear();
-    this.#onOver();
-    this.#onOver = () => {};
-    this.#inFlight = undefined;
+    const stream = this.#peer;
+    this.#laptop?.leave();
+    this.#laptop = undefined;
     this.#peer = undefined;
     this.#peerClosed = true;
-    this.#kept = asked;
-    this.#keptBytes = asked.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    if (laptop !== undefined) reset(laptop);
+    this.#kept.restart(asked);
+    if (stream !== undefined) reset(stream);
     if (this.#callerClosed) {
       this.#finish();
       return;
@@ -189,31 +177,29 @@ export class Connection {
 
   /** Who waits for the laptop to take it, or asks nothing just now, is the app's from now on; what is under way waits. */
   #onLaptopGone(): void {
-    if (this.#kept !== undefined) this.#leaveLaptop(this.#kept);
-    else if (this.#inFlight?.isIdle === true && this.#route.refusal() === undefined) this.#leaveLaptop([]);
+    if (this.#kept.chunks !== undefined) this.#leaveLaptop(this.#kept.chunks);
+    else if (this.#laptop?.inFlight?.isIdle === true && this.#route.refusal() === undefined) this.#leaveLaptop([]);
   }
 
   /** What is kept is a request for a laptop that is away. */
   get #isHeldBack(): boolean {
-    return this.#kept !== undefined && this.#inFlight !== undefined;
+    return this.#kept.chunks !== undefined && this.#laptop?.inFlight !== undefined;
   }
 
   /** A request that comes while the laptop is away is held until it is known who gets it. @returns whether this is one */
   #holdsBack(chunk: Buffer): boolean {
     const reach = this.#reach;
-    const inFlight = this.#inFlight;
+    const inFlight = this.#laptop?.inFlight;
     if (inFlight === undefined || reach === undefined || reach.state === 'reachable' || !inFlight.isIdle) return false;
-    this.#kept = [chunk];
-    this.#keptBytes = chunk.byteLength;
+    this.#kept.restart([chunk]);
     void reach.settled().then(() => {
-      const asked = this.#kept;
-      if (asked === undefined || this.#inFlight !== inFlight || this.#callerClosed) return;
+      const asked = this.#kept.chunks;
+      if (asked === undefined || this.#laptop?.inFlight !== inFlight || this.#callerClosed) return;
       if (reach.state !== 'reachable') {
         this.#leaveLaptop(asked);
         return;
       }
-      this.#kept = undefined;
-      this.#keptBytes = 0;
+      this.#kept.forget();
       for (const each of asked) {
         inFlight.asked(each);
         this.#peer?.write(each);
@@ -231,8 +217,8 @@ export class Connection {
     this.#peer = undefined;
     this.#peerClosed = true;
     this.#keepAlive = undefined;
-    this.#kept = [chunk];
-    this.#keptBytes = chunk.byteLength;
+    this.#goaway = undefined;
+    this.#kept.restart([chunk]);
     if (app !== undefined) reset(app);
     this.#begin();
     return true;
@@ -246,17 +232,16 @@ export class Connection {
     }
     const app = this.#route.dialApp();
     this.#attach(app, () => {});
-    this.#goawayDue = false;
+    this.#goaway = undefined;
     this.#keepAlive = new KeepAlive();
-    for (const chunk of this.#kept ?? []) this.#keepAlive.asked(chunk);
+    for (const chunk of this.#kept.chunks ?? []) this.#keepAlive.asked(chunk);
     this.#decided(app);
   }
 
   #refuse(reason: string): void {
-    const first = this.#kept ?? [];
+    const first = this.#kept.chunks ?? [];
     this.#leaving = true;
-    this.#kept = undefined;
-    this.#keptBytes = 0;
+    this.#kept.forget();
     this.#caller.resume();
     this.#stopRefusal = refuseCaller(this.#caller, first, reason);
   }
@@ -269,7 +254,7 @@ export class Connection {
     peer.on('drain', () => this.#resumeCaller());
     peer.on('close', () => {
       if (this.#peer !== peer) return;
-      if (this.#kept !== undefined) {
+      if (this.#kept.chunks !== undefined) {
         onUndecidedClose();
         return;
       }
@@ -277,13 +262,13 @@ export class Connection {
       if (!endedWell(peer)) this.#onPeerLost(peer);
       if (this.#callerClosed) this.#finish();
     });
-    for (const chunk of this.#kept ?? []) peer.write(chunk);
+    for (const chunk of this.#kept.chunks ?? []) peer.write(chunk);
     if (this.#callerEnded) peer.end();
   }
 
   /** What a laptop that is gone for good was asked is for the app where that does no harm, else its caller is told. */
   #onPeerLost(peer: Resettable): void {
-    const inFlight = this.#inFlight;
+    const inFlight = this.#laptop?.inFlight;
     const isGone = peer.resetReason === 'gone';
     const asked = inFlight?.replayable;
     if (inFlight === undefined || !isGone || this.#callerClosed || this.#leaving) reset(this.#caller);
@@ -298,22 +283,15 @@ export class Connection {
 
   /** `peer` answers: nothing is kept any more, and what it sends reaches the caller. */
   #decided(peer: Resettable): void {
-    this.#deadline?.clear();
-    this.#kept = undefined;
-    this.#keptBytes = 0;
+    this.#kept.forget();
     const keepAlive = this.#keepAlive;
-    const inFlight = this.#inFlight;
+    const inFlight = this.#laptop?.inFlight;
     peer.on('data', (chunk: Buffer) => {
       if (this.#peer !== peer) return;
       keepAlive?.answered(chunk);
       inFlight?.answered(chunk);
-      const frameEnd = this.#goawayDue ? keepAlive?.frames?.lastEnd : undefined;
-      if (frameEnd !== undefined) {
-        this.#caller.write(chunk.subarray(0, frameEnd));
-        this.#sayGoaway();
-      }
-      const rest = frameEnd === undefined ? chunk : chunk.subarray(frameEnd);
-      if (!this.#caller.write(rest)) peer.pause();
+      const takesMore = this.#goaway === undefined ? this.#caller.write(chunk) : this.#goaway.pass(chunk);
+      if (!takesMore) peer.pause();
     });
     peer.on('end', () =>
       confirmEnd(peer, () => {
@@ -324,14 +302,11 @@ export class Connection {
   }
 
   #onCallerData(chunk: Buffer): void {
-    if (this.#kept !== undefined) {
-      this.#kept.push(chunk);
-      this.#keptBytes += chunk.byteLength;
-    }
+    this.#kept.push(chunk);
     this.#copies.write(chunk);
     const peer = this.#peer;
     if (peer === undefined || this.#isHeldBack) {
-      if (this.#keptBytes >= MAX_REPLAY_BYTES) this.#caller.pause();
+      if (this.#kept.isFull) this.#caller.pause();
       return;
     }
     if (this.#leaving) {
@@ -340,12 +315,12 @@ export class Connection {
     }
     if (this.#holdsBack(chunk) || this.#goesBack(chunk)) return;
     this.#keepAlive?.asked(chunk);
-    this.#inFlight?.asked(chunk);
-    if (!peer.write(chunk) || this.#keptBytes >= MAX_REPLAY_BYTES) this.#caller.pause();
+    this.#laptop?.inFlight?.asked(chunk);
+    if (!peer.write(chunk) || this.#kept.isFull) this.#caller.pause();
   }
 
   #resumeCaller(): void {
-    if (this.#keptBytes < MAX_REPLAY_BYTES && this.#peer?.writableNeedDrain !== true) this.#caller.resume();
+    if (!this.#kept.isFull && this.#peer?.writableNeedDrain !== true) this.#caller.resume();
   }
 
   #onCallerClose(): void {
@@ -358,12 +333,10 @@ export class Connection {
 
   #finish(): void {
     clearTimeout(this.#timer);
-    this.#deadline?.clear();
-    this.#stays();
     this.#stopRefusal();
     this.#stopProof();
-    this.#kept = undefined;
-    this.#onOver();
+    this.#kept.forget();
+    this.#laptop?.leave();
     this.#route.onDone(this);
   }
 }
