@@ -116,9 +116,10 @@ export class FollowedPod {
     if (signal.aborted)
       close(); // let go while the last answer was under way
     else way.onClaimed(tunnel);
-    while (!tunnel.isOver) {
+    // One that is let go is closed, and without a carrier it is not over before that has gone its way.
+    while (!tunnel.isOver && !signal.aborted) {
       await tunnel.untilDetached();
-      if (!tunnel.isOver) await this.#bringBack(tunnel, signal);
+      if (!tunnel.isOver && !signal.aborted) await this.#bringBack(tunnel, signal);
     }
     const lost = await tunnel.mux.closed;
     signal.removeEventListener('abort', close);

@@ -29,6 +29,7 @@ class Tunnel implements AgentTunnel {
   );
   isOver = false;
   detached: AgentTunnel['detached'];
+  #questions = 0;
   #wake: () => void = () => {};
 
   get isAttached(): boolean {
@@ -39,6 +40,8 @@ class Tunnel implements AgentTunnel {
     this.#wake();
   }
   async untilDetached(): Promise<void> {
+    this.#questions += 1;
+    if (this.#questions > 1_000) throw new Error('asked without a pause: nothing else would have its turn');
     if (this.isAttached)
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -48,8 +51,9 @@ class Tunnel implements AgentTunnel {
     this.detached = undefined;
   }
   async close(): Promise<void> {
-    this.isOver = true;
+    await new Promise((resolve) => setTimeout(resolve, 1)); // as the end of a carrier, it is for the event loop to see
     await this.mux.close();
+    this.isOver = true;
     this.#wake();
   }
 }
@@ -143,7 +147,7 @@ test('of a pod that is deleted nothing is waited for', async () => {
   const answer = { status: 404, reason: 'NotFound', serverMessage: 'pods "web-1" not found' };
   outcome = new KubeStatusError('CLUSTER_REFUSED', 'not found', answer);
   tunnels[0]?.lose('cut');
-  await settle();
+  await settle(10);
   assert.equal(tunnels[0]?.isOver, true);
 });
 
@@ -156,12 +160,24 @@ test('a network that cuts all carriers at once is dialled with pauses', async ()
   assert.ok(redials.length < 20, String(redials));
 });
 
+test('letGo() right behind the loss of the carrier ends it, too', async () => {
+  await settle(5_000);
+  outcome = new InterceptorError('TUNNEL_LOST', 'no way');
+  pod.letGo('session ended');
+  tunnels[0]?.lose('cut');
+  await settle(10);
+  assert.equal(tunnels[0]?.isOver, true);
+  await followed;
+  assert.deepEqual([pod.tunnel, names()], [undefined, ['claimed']]);
+});
+
 test('letGo() ends the wait and the tunnel', async () => {
   await settle(5_000);
   outcome = new InterceptorError('TUNNEL_LOST', 'no way');
   tunnels[0]?.lose('cut');
   await settle(100);
   pod.letGo('pod deleted');
-  await settle();
+  await settle(10);
+  await followed;
   assert.equal(tunnels[0]?.isOver, true);
 });
