@@ -1,7 +1,6 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { prepareInstall } from '../kube/apply.ts';
 import { KubeClient } from '../kube/client.ts';
-import { planDiff } from '../kube/diff.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
@@ -16,6 +15,7 @@ import { runSession } from '../session/run-session.ts';
 import { readTlsFrom } from '../session/tls-from.ts';
 import { type Sharing, Traffic } from '../session/traffic.ts';
 import { WorkloadHost } from '../session/workload-host.ts';
+import { printInstall } from './dry-run.ts';
 import { parseSeconds } from './seconds.ts';
 import { agentOptions, checkSession, programStart, type SessionCommandOptions, sessionVoice } from './session-start.ts';
 import { parseSharing, requirePortsFor, type SharingOptions } from './sharing-options.ts';
@@ -42,12 +42,12 @@ export async function intercept(targetText: string, options: InterceptOptions): 
   const listenTimeoutMs = parseSeconds('--listen-timeout', options.listenTimeout) * 1000;
   const shared = parseSharing(options);
   checkTogether(options);
-  const checked = await checkSession(options);
+  const voice = sessionVoice(options);
+  const { identity, report, log } = voice;
+  const checked = await checkSession(options, report);
   if (options.detach === true && !isDetachedChild())
     return await runDetached({ json: options.json === true, target: targetText });
 
-  const voice = sessionVoice(options);
-  const { identity, report, log } = voice;
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
   const namespace = options.namespace ?? access.namespace;
@@ -123,12 +123,7 @@ export async function intercept(targetText: string, options: InterceptOptions): 
     ...traffic.describe,
     pods: found.pods.length,
   });
-  if (options.dryRun === true) {
-    const diff = planDiff(await prepareInstall(client, request));
-    if (options.json === true) report({ event: 'plan', diff });
-    else process.stdout.write(diff);
-    return 0;
-  }
+  if (options.dryRun === true) return printInstall(await prepareInstall(client, request), options, voice);
   return await runSession(
     {
       ...checked.process,

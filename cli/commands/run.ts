@@ -1,7 +1,7 @@
 import { InterceptorError } from '../../src/errors.ts';
 import { prepareInstall } from '../kube/apply.ts';
 import { KubeClient } from '../kube/client.ts';
-import { ownPodDiff, planDiff } from '../kube/diff.ts';
+import { ownPodDiff } from '../kube/diff.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { newInstallId } from '../kube/names.ts';
 import { workloadText } from '../kube/objects.ts';
@@ -11,6 +11,7 @@ import { parseTarget, requireJoinable, resolveTarget } from '../kube/target.ts';
 import { PodHost } from '../session/pod-host.ts';
 import { runSession } from '../session/run-session.ts';
 import { WorkloadHost } from '../session/workload-host.ts';
+import { printDiff, printInstall } from './dry-run.ts';
 import { agentOptions, checkSession, programStart, type SessionCommandOptions, sessionVoice } from './session-start.ts';
 
 export interface RunOptions extends SessionCommandOptions {
@@ -39,9 +40,9 @@ export async function runInside(targetText: string | undefined, options: RunOpti
 
 async function runInWorkload(targetText: string, options: RunOptions): Promise<number> {
   const target = parseTarget(targetText);
-  const checked = await checkSession(options);
   const voice = sessionVoice(options);
   const { identity, report, log } = voice;
+  const checked = await checkSession(options, report);
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
   const namespace = options.namespace ?? access.namespace;
@@ -64,7 +65,7 @@ async function runInWorkload(targetText: string, options: RunOptions): Promise<n
   const host = new WorkloadHost({ client, identity, request, report, log });
   const workload = workloadText(host.ref);
   report({ event: 'found', namespace, workload, service: undefined, ports: [], pods: found.pods.length });
-  if (options.dryRun === true) return printPlan(planDiff(await prepareInstall(client, request)), options, voice);
+  if (options.dryRun === true) return printInstall(await prepareInstall(client, request), options, voice);
   return await runSession(
     {
       ...checked.process,
@@ -86,9 +87,9 @@ async function runInWorkload(targetText: string, options: RunOptions): Promise<n
 }
 
 async function runInOwnPod(options: RunOptions): Promise<number> {
-  const checked = await checkSession(options);
   const voice = sessionVoice(options);
   const { identity, report, log } = voice;
+  const checked = await checkSession(options, report);
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
   const namespace = options.namespace ?? access.namespace;
@@ -100,7 +101,7 @@ async function runInOwnPod(options: RunOptions): Promise<number> {
   };
   if (options.dryRun === true) {
     const plan = planOwnPod({ ...request, installId: newInstallId() }, new Date().toISOString());
-    return printPlan(ownPodDiff(plan), options, voice);
+    return printDiff(ownPodDiff(plan), options, voice);
   }
   const host = new PodHost({ client, request, report, log });
   return await runSession(
@@ -116,10 +117,4 @@ async function runInOwnPod(options: RunOptions): Promise<number> {
     },
     { target: workloadText(host.ref), kubeconfig: checked.kubeconfig, workloadUid: '', keepAgent: false },
   );
-}
-
-function printPlan(diff: string, options: RunOptions, { report }: ReturnType<typeof sessionVoice>): number {
-  if (options.json === true) report({ event: 'plan', diff });
-  else process.stdout.write(diff);
-  return 0;
 }

@@ -7,8 +7,11 @@ export interface GitOpsOwner {
   readonly tool: 'Argo CD' | 'Flux' | 'Helm';
   /** The tool's own object, for people and commands: `application "shop"`, `kustomization "apps"`. */
   readonly by: string;
-  /** What has to be set so that an intercept is left alone; undefined: nothing, as the tool does not look again by itself. */
-  readonly setting: string | undefined;
+  /**
+   * What has to be set so that the tool leaves these objects alone, all of them its own; undefined:
+   * nothing, as the tool does not look again by itself.
+   */
+  readonly setting: ((objects: readonly KubeObject[]) => string) | undefined;
 }
 
 const ARGO_TRACKING = 'argocd.argoproj.io/tracking-id';
@@ -33,6 +36,7 @@ export const ARGO_SETTING = `spec:
       managedFieldsManagers: [${FIELD_MANAGER}]
   syncPolicy:
     syncOptions: [RespectIgnoreDifferences=true]`;
+const ARGO_ADVICE = `in the Application:\n${ARGO_SETTING}`;
 
 /** The tool that an object belongs to, by its labels, annotations and field managers. Pure. @returns undefined: none that we know */
 export function gitOpsOwner(object: KubeObject): GitOpsOwner | undefined {
@@ -42,24 +46,22 @@ export function gitOpsOwner(object: KubeObject): GitOpsOwner | undefined {
   const [tracked] = (annotations[ARGO_TRACKING] ?? '').split(':');
   const application = tracked || labels[ARGO_INSTANCE] || (isArgos ? (labels[INSTANCE] ?? '') : undefined);
   if (application !== undefined)
-    return { tool: 'Argo CD', by: named('application', application), setting: `in the Application:\n${ARGO_SETTING}` };
+    return { tool: 'Argo CD', by: named('application', application), setting: () => ARGO_ADVICE };
   const kustomization = labels[FLUX_KUSTOMIZATION];
   if (kustomization !== undefined) {
     const isOff = [labels, annotations].some((fields) => fields[FLUX_RECONCILE] === 'disabled');
-    const target = `${objectText(object)} -n ${namespace}`;
-    const one = `kubectl annotate ${target} ${FLUX_RECONCILE}=disabled (and ${FLUX_RECONCILE}- afterwards)`;
-    const all = `flux suspend kustomization ${kustomization} -n ${labels[FLUX_KUSTOMIZATION_NAMESPACE] ?? 'flux-system'}`;
-    return {
-      tool: 'Flux',
-      by: named('kustomization', kustomization),
-      setting: isOff ? undefined : `${one}; or: ${all}`,
+    const whole = `flux suspend kustomization ${kustomization} -n ${labels[FLUX_KUSTOMIZATION_NAMESPACE] ?? 'flux-system'}`;
+    const setting = (objects: readonly KubeObject[]): string => {
+      const targets = `${objects.map(objectText).join(' ')} -n ${namespace}`;
+      return `kubectl annotate ${targets} ${FLUX_RECONCILE}=disabled (and ${FLUX_RECONCILE}- afterwards); or: ${whole}`;
     };
+    return { tool: 'Flux', by: named('kustomization', kustomization), setting: isOff ? undefined : setting };
   }
   const release = labels[FLUX_RELEASE];
   if (release !== undefined) {
     const where = labels[FLUX_RELEASE_NAMESPACE] ?? 'flux-system';
     const setting = `where its driftDetection is on: flux suspend helmrelease ${release} -n ${where}`;
-    return { tool: 'Flux', by: named('helmrelease', release), setting };
+    return { tool: 'Flux', by: named('helmrelease', release), setting: () => setting };
   }
   const isHelms = labels[MANAGED_BY_LABEL] === 'Helm' || managers.includes('helm');
   if (annotations[HELM_RELEASE] === undefined && !isHelms) return undefined;
@@ -71,27 +73,50 @@ export function gitOpsOwner(object: KubeObject): GitOpsOwner | undefined {
  * which writes only when it is told to, and merges then. Pure.
  */
 export function gitOpsWarnings(objects: readonly KubeObject[]): string[] {
-  const found = new Map<string, { owner: GitOpsOwner; names: string[] }>();
+  const found = new Map<string, { tool: string; advice: string; owned: readonly KubeObject[] }>();
   for (const object of objects) {
     const owner = gitOpsOwner(object);
     if (owner?.setting === undefined) continue;
-    const key = `${owner.tool} ${owner.by}`;
-    const known = found.get(key) ?? { owner, names: [] };
-    found.set(key, { ...known, names: [...known.names, objectText(object)] });
+    const tool = ownerText(owner);
+    const owned = [...(found.get(tool)?.owned ?? []), object];
+    found.set(tool, { tool, advice: owner.setting(owned), owned });
   }
-  return [...found.values()].map(
-    ({ owner, names }) =>
-      `${names.join(' and ')} ${names.length > 1 ? 'belong' : 'belongs'} to ${owner.tool} (${owner.by}), which may put ${names.length > 1 ? 'them' : 'it'} back and so end the intercept; to keep it off, ${owner.setting}`,
-  );
+  return [...found.values()].map(({ tool, advice, owned }) => {
+    const [belong, them] = owned.length > 1 ? ['belong', 'them'] : ['belongs', 'it'];
+    const names = owned.map(objectText).join(' and ');
+    return `${names} ${belong} to ${tool}, which may put ${them} back and so end the intercept; to keep it off, ${advice}`;
+  });
 }
 
-/** What helps against whoever reverts this object. @param manager whoChanged() */
-export function afterRevertHint(object: KubeObject, manager: string | undefined): string {
+/**
+ * What helps against whoever reverts this object.
+ * @param manager whoChanged()
+ * @param others what is intercepted besides: what is to be set is told for all that have the same owner
+ */
+export function afterRevertHint(
+  object: KubeObject,
+  manager: string | undefined,
+  others: readonly KubeObject[] = [],
+): string {
   const owner = gitOpsOwner(object);
-  if (owner?.setting !== undefined) return `so that ${owner.tool} (${owner.by}) leaves it alone, ${owner.setting}`;
+  if (owner?.setting !== undefined) {
+    const isOwned = (other: KubeObject): boolean => {
+      const its = gitOpsOwner(other);
+      return (
+        its?.setting !== undefined && ownerText(its) === ownerText(owner) && objectText(other) !== objectText(object)
+      );
+    };
+    const owned = [object, ...others.filter(isOwned)];
+    return `so that ${ownerText(owner)} leaves ${owned.length > 1 ? 'them' : 'it'} alone, ${owner.setting(owned)}`;
+  }
   if (manager !== undefined && ARGO_MANAGERS.includes(manager))
-    return `so that Argo CD leaves it alone, in the Application:\n${ARGO_SETTING}`;
+    return `so that Argo CD leaves it alone, ${ARGO_ADVICE}`;
   return 'agree with whoever did it, and intercept again';
+}
+
+/** `Argo CD (application "shop")`. */
+function ownerText({ tool, by }: GitOpsOwner): string {
+  return `${tool} (${by})`;
 }
 
 function named(what: string, name: string): string {

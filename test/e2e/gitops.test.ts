@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
-import { type InterceptRun, startIntercept } from '../support/intercept-run.ts';
+import { type InterceptRun, runIntercept, startIntercept } from '../support/intercept-run.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
 import { filesOn, guardianOn, untilNoProcess } from '../support/traces.ts';
 import { APP_CODE } from '../support/workloads.ts';
@@ -62,6 +62,33 @@ describe.skipIf(cluster === undefined)('an intercepted workload that somebody el
       input: JSON.stringify(object),
     });
   };
+
+  test('is warned of by a dry run as by a session, on stderr or as an event before the plan', async () => {
+    const annotate = (suffix: string): Promise<string> =>
+      scene.namespace.kubectl(['label', 'deployment/api', 'service/api', `kustomize.toolkit.fluxcd.io/name${suffix}`]);
+    await annotate('=apps');
+    const flux = /annotate deployment\/api service\/api -n \S+ kustomize\.toolkit\.fluxcd\.io\/reconcile=disabled/;
+    for (const [target, expected] of [
+      ['web', /belong to Argo CD \(application "shop"\)[\s\S]*managedFieldsManagers: \[kube-intercept\]/],
+      ['api', flux],
+    ] as const) {
+      const { stderr, stdout, code } = await runIntercept(scene.laptop, [target, '--port', '3000', '--dry-run'], scene);
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, expected);
+      assert.doesNotMatch(stdout, /belong to/);
+    }
+    const inside = await runIntercept(scene.laptop, ['run', 'deploy/api', '--dry-run', '--json', '--', 'true'], scene);
+    const events = inside.stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { event: string; message?: string });
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['found', 'warning', 'plan'],
+    );
+    assert.match(events[1]?.message ?? '', /^deployment\/api belongs to Flux/);
+    await annotate('-');
+  });
 
   test('by Argo CD ends with who did it and what to set, the Service back at once, the app answering', async () => {
     const before = await snapshot();

@@ -71,6 +71,25 @@ test('Flux is told of with a command for the one object, and not where it is off
   assert.deepEqual(gitOpsWarnings([object({ labels, annotations })]), []);
 });
 
+test('Flux is told of with one command for all objects of a Kustomization that are changed, before and after', () => {
+  const labels = { 'kustomize.toolkit.fluxcd.io/name': 'apps' };
+  const off = { labels, annotations: { 'kustomize.toolkit.fluxcd.io/reconcile': 'disabled' } };
+  const objects = [object({ labels }), object({ labels }, 'Service')] as const;
+  const both =
+    /kubectl annotate deployment\/web service\/web -n shop kustomize\.toolkit\.fluxcd\.io\/reconcile=disabled \(/;
+  const [warning, ...others] = gitOpsWarnings(objects);
+  assert.deepEqual(others, []);
+  assert.match(warning ?? '', both);
+  assert.match(afterRevertHint(objects[0], 'kustomize-controller', objects), both);
+  const [half] = gitOpsWarnings([object(off), objects[1]]);
+  assert.match(half ?? '', /^service\/web belongs to .*kubectl annotate service\/web -n shop/);
+  const other = object({ labels: { 'kustomize.toolkit.fluxcd.io/name': 'db' }, name: 'db' });
+  assert.match(
+    afterRevertHint(objects[0], undefined, [object(off, 'Service'), other]),
+    /annotate deployment\/web -n shop/,
+  );
+});
+
 test('Helm, which writes only when it is told to, is no reason to warn', () => {
   assert.deepEqual(gitOpsWarnings([object({ annotations: { 'meta.helm.sh/release-name': 'web' } })]), []);
 });
