@@ -10,10 +10,13 @@ const DAY_SECONDS = 86_400;
 export function parseSeconds(option: string, text: string, limits: { least?: number; most?: number } = {}): number {
   const { least, most = DAY_SECONDS } = limits;
   const seconds = Number(text);
-  const low = least === undefined ? seconds <= 0 : seconds < least;
-  if (text.trim() === '' || !Number.isFinite(seconds) || low || seconds > most)
-    throw new InterceptorError('USAGE_BAD_OPTION', `${option} "${text}" is not a number of seconds`, {
+  const wrong = (what: string): InterceptorError =>
+    new InterceptorError('USAGE_BAD_OPTION', `${option} "${text}" is ${what}`, {
       hint: `for example ${option} ${Math.min(60, most)}${least === undefined && most === DAY_SECONDS ? '' : `; at most ${most}`}`,
     });
+  if (text.trim() === '' || Number.isNaN(seconds)) throw wrong('not a number of seconds');
+  if (least === undefined ? seconds <= 0 : seconds < least)
+    throw wrong(least === undefined ? 'not more than 0 seconds' : `less than ${least} seconds`);
+  if (seconds > most) throw wrong(`more than ${most} seconds`);
   return seconds;
 }
