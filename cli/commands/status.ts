@@ -1,7 +1,14 @@
 import { isRecord } from '../../src/protocol/control.ts';
 import { askSession } from '../session/control-socket.ts';
+import { describeLeft, leftCommands } from '../session/left-commands.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
-import type { NetworkStatus, PodStatus, PortStatus, SessionStatus } from '../session/status.ts';
+import {
+  CLAIM_KEPT_MS,
+  type NetworkStatus,
+  type PodStatus,
+  type PortStatus,
+  type SessionStatus,
+} from '../session/status.ts';
 import { describePort, plural } from '../ui/reporter.ts';
 import { formatAge } from '../ui/table.ts';
 import { shownFilter } from './filter-text.ts';
@@ -11,6 +18,7 @@ export interface StatusOptions {
 }
 
 const ASK_TIMEOUT_MS = 2_000;
+const MAX_REASON_CHARS = 100;
 const WHO_ANSWERS = {
   laptop: 'this laptop answers',
   held: 'callers wait for the process',
@@ -48,6 +56,8 @@ export async function status(options: StatusOptions): Promise<number> {
   }
   if (sessions.length === 0) process.stdout.write('no sessions on this laptop\n');
   for (const { record, alive, answer } of sessions) process.stdout.write(describeSession(record, alive, answer));
+  for (const left of await leftCommands())
+    process.stdout.write(`${describeLeft(left)} still runs; the next intercept, run or leave on this laptop ends it\n`);
   return 0;
 }
 
@@ -70,7 +80,13 @@ export function describePodStatus({ state, carrier, roundTripMs, forMs = 0, reas
   const trip = roundTripMs === undefined ? '' : `, round trip ${roundTripMs.toFixed(1)} ms`;
   if (state === 'connected') return `connected by ${carrier}${trip}`;
   const open = state === 'reconnecting' ? 'what is open waits' : 'what was open is cut';
-  return `${state} for ${formatAge(forMs)} (${reason ?? 'the way was lost'}); ${open}`;
+  return `${state} for ${formatAge(forMs)} (${shortReason(reason ?? 'the way was lost')}); ${open}`;
+}
+
+/** Errors of the API server quote others', some hundred characters long; --json has them whole. */
+function shortReason(text: string): string {
+  const letters = [...text.replace(/\s+/g, ' ').trim()];
+  return letters.length <= MAX_REASON_CHARS ? letters.join('') : `${letters.slice(0, MAX_REASON_CHARS - 1).join('')}…`;
 }
 
 /** Its line of `intercept status`. */
@@ -79,12 +95,13 @@ export function describePortStatus(
   { mirror, filter, fallback, pods }: Pick<SessionStatus, 'mirror' | 'filter' | 'fallback' | 'pods'>,
 ): string {
   const isAway = pods.length > 0 && pods.every(({ state }) => state !== 'connected');
+  const nobodyAnswers = fallback === 'refuse' && pods.some(({ state, forMs = 0 }) => mayBeClaimed(state, forMs));
   const who =
     mirror === true
       ? port.listening && !isAway
         ? 'copies come here'
         : 'no copies'
-      : whoAnswers(port, isAway, fallback);
+      : whoAnswers(port, isAway, nobodyAnswers);
   const silent = port.listening ? '' : ', nothing listens';
   const noun = filter === undefined ? 'connection' : 'request';
   const taken = port.taken === undefined ? '' : `, ${plural(port.taken, noun)} so far`;
@@ -92,9 +109,14 @@ export function describePortStatus(
   return `${describePort(port)}: ${who}${silent}, ${port.openConnections} open${taken}${dropped}`;
 }
 
-function whoAnswers({ routedTo }: PortStatus, isAway: boolean, fallback: SessionStatus['fallback']): string {
+/** A tunnel that waits is in time for its claim; behind one that is over the agent keeps it for a moment. */
+function mayBeClaimed(state: PodStatus['state'], forMs: number): boolean {
+  return state !== 'disconnected' || forMs < CLAIM_KEPT_MS;
+}
+
+function whoAnswers({ routedTo }: PortStatus, isAway: boolean, nobodyAnswers: boolean): string {
   if (!isAway || routedTo === 'app') return WHO_ANSWERS[routedTo];
-  return `${fallback === 'refuse' ? 'nobody answers' : 'the app answers'} until a pod is back in reach`;
+  return `${nobodyAnswers ? 'nobody answers' : 'the app answers'} until a pod is back in reach`;
 }
 
 function describeNetwork({ mode, reason, proxy, system }: NetworkStatus): string {

@@ -1,13 +1,19 @@
+import { isServing } from './agent-pods.ts';
 import type { FollowedPod } from './followed-pod.ts';
 import type { PodStatus } from './status.ts';
 
-/** The way to a pod's agent as `status` tells it, times in ms; undefined where there is none yet and none was lost. */
+/**
+ * The way to a pod's agent as `status` tells it, times in ms; undefined where there is none yet and none was lost, or none any
+ * more to a pod that is being deleted: nobody calls it.
+ */
 export function podStatus({
   name,
+  object,
   tunnel,
   lost,
   reached,
-}: Pick<FollowedPod, 'name' | 'tunnel' | 'lost' | 'reached'>): PodStatus | undefined {
+}: Pick<FollowedPod, 'name' | 'object' | 'tunnel' | 'lost' | 'reached'>): PodStatus | undefined {
+  if (!isServing(object) && tunnel?.isAttached !== true) return undefined;
   const forMs = lost === undefined ? 0 : Math.round(performance.now() - lost.sinceMs);
   if (tunnel === undefined)
     return lost === undefined || reached === undefined

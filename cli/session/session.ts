@@ -49,7 +49,7 @@ export class Session {
   /** Resolves when it is ready, or never will be. */
   readonly started: Promise<void>;
   #hasStarted: () => void = () => {};
-  #state: SessionStatus['state'] = 'starting';
+  #state: 'starting' | 'ready' | 'leaving' = 'starting';
   #waitingFor: string | undefined = 'the cluster';
   #agents: Agents | undefined;
 
@@ -75,11 +75,12 @@ export class Session {
     const { filter, mirror, fallback } = traffic?.sharing ?? {};
     const { status: network, variables } = this.#process;
     return {
-      state: this.#state,
+      state: this.#state === 'ready' && isAway ? 'reconnecting' : this.#state,
       ports,
       ...(filter === undefined ? {} : { filter }),
       ...(mirror === true ? { mirror } : {}),
       ...(fallback === 'refuse' ? { fallback } : {}),
+    const isAway = pods.length > 0 && pods.every(({ state }) => state !== 'connected');
       pods,
       variables: this.#process.sharedVariables,
       ...(waitingFor === undefined ? {} : { waitingFor }),

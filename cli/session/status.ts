@@ -3,9 +3,13 @@ import type { RouteTo } from '../../src/protocol/control.ts';
 import type { Inside } from '../network/types.ts';
 import type { PortReport } from '../ui/events.ts';
 
+/** An agent keeps a claim for at most so long behind a lost tunnel, and --no-fallback with it (the agents' own limit). */
+export const CLAIM_KEPT_MS = 30_000;
+
 /** A session's answer on its control socket. */
 export interface SessionStatus {
-  readonly state: 'starting' | 'ready' | 'leaving';
+  /** `reconnecting`: it was ready, and there is no way to any of its pods. */
+  readonly state: 'starting' | 'ready' | 'reconnecting' | 'leaving';
   readonly waitingFor?: string;
   readonly ports: readonly PortStatus[];
   /** Absent: everything on the ports. */

@@ -1,5 +1,6 @@
 import { redact } from '../../src/redact.ts';
 import { shownFilter } from '../commands/filter-text.ts';
+import { CLAIM_KEPT_MS } from '../session/status.ts';
 import type { PortReport, Report, SessionEvent, Taken } from './events.ts';
 import { clearPassingLine, type Out, showPassingLine } from './passing-line.ts';
 
@@ -52,7 +53,9 @@ export function createReporter(options: ReporterOptions): Report {
     if (event.event === 'found') {
       seen.takesTraffic = event.ports.length > 0;
       seen.mirrors = event.mirror === true;
+      seen.noFallback = event.fallback === 'refuse';
     }
+    if (event.event === 'listening') seen.refuses = seen.noFallback;
     if (event.event === 'command-started') shared = true;
     if (line === undefined) return;
     const sign = terminal ? paint(line.colour, line.sign) : line.sign;
@@ -105,6 +108,9 @@ interface Seen {
   readonly leaving: boolean;
   /** Copies only: the app always answers. */
   readonly mirrors: boolean;
+  /** --no-fallback, and the process has listened once: from then on nobody answers what the laptop does not. */
+  readonly refuses: boolean;
+  readonly noFallback: boolean;
   readonly background: Background | undefined;
 }
 
@@ -114,6 +120,8 @@ const NOTHING_SEEN: Seen = {
   inside: false,
   leaving: false,
   mirrors: false,
+  refuses: false,
+  noFallback: false,
   background: undefined,
 };
 
@@ -169,13 +177,13 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
       return event.connected >= event.wanted ? tick(`connected ${far} (${event.carrier})`) : wait(`connected ${far}`);
     }
     case 'reconnecting': {
-      const meanwhile = seen.takesTraffic ? ' (new callers have the app)' : '';
+      const meanwhile = seen.takesTraffic ? ` (${newCallers(seen)})` : '';
       return note(`no way to pod/${event.pod} (${event.reason}); dialling again, what is open waits${meanwhile}`);
     }
     case 'reconnected':
       return tick(`back at pod/${event.pod} after ${(event.ms / 1000).toFixed(1)} s, all goes on`);
     case 'disconnected': {
-      const meanwhile = seen.takesTraffic ? 'the app answers there, ' : '';
+      const meanwhile = seen.takesTraffic ? `${whoAnswersThere(seen)}, ` : '';
       return note(`lost the tunnel to pod/${event.pod} (${event.reason}); ${meanwhile}dialling again`);
     }
     case 'retargeted':
@@ -240,6 +248,18 @@ export function describe(event: SessionEvent, seen: Seen = NOTHING_SEEN): Line |
     default:
       return event satisfies never;
   }
+}
+
+/** Of a pod whose way is lost for the moment. */
+function newCallers({ mirrors, refuses }: Seen): string {
+  if (mirrors) return 'no copies come from there';
+  return refuses ? 'nobody answers new callers' : 'new callers have the app';
+}
+
+/** Of a pod whose tunnel is over: the agent keeps the claim for a moment, and with it who answers. */
+function whoAnswersThere({ mirrors, refuses }: Seen): string {
+  if (mirrors) return 'no copies come from there';
+  return refuses ? `nobody answers there for up to ${CLAIM_KEPT_MS / 1000} s, then the app` : 'the app answers there';
 }
 
 type EventOf<Name extends SessionEvent['event']> = Extract<SessionEvent, { event: Name }>;

@@ -52,3 +52,17 @@ test('the way to a pod is told as it is', () => {
   assert.equal(describePodStatus(AWAY), 'reconnecting for 3s (the carrier was silent); what is open waits');
   assert.equal(describePodStatus(GONE), 'disconnected for 62s (no carrier for 30 s); what was open is cut');
 });
+
+test('without a fallback nobody answers for as long as the agent may keep the claim; then the app does', () => {
+  const says = (...pods: Parameters<typeof describePortStatus>[1]['pods']) =>
+    describePortStatus(PORT, { pods, fallback: 'refuse' });
+  assert.match(says({ ...AWAY, forMs: 110_000 }), /: nobody answers until/); // --resume 120
+  assert.match(says({ ...GONE, forMs: 5_000 }), /: nobody answers until/);
+  assert.match(says(GONE), /: the app answers until/);
+});
+
+test('a reason stays on one line of a terminal, however much the API server says', () => {
+  const text = describePodStatus({ ...GONE, reason: `cannot reach web-3:\n${'no such pod, '.repeat(50)}` });
+  assert.match(text, /^disconnected for 62s \(cannot reach web-3: no such pod, .*…\); what was open is cut$/);
+  assert.ok(text.length < 160, text);
+});

@@ -257,3 +257,22 @@ test('a table pads its columns and leaves no space at the line’s end', () => {
 test('ages show their largest unit', () => {
   assert.deepEqual([5e3, 180e3, 3 * 3600e3, 5 * 86_400e3, -1].map(formatAge), ['5s', '3m', '3h', '5d', '0s']);
 });
+
+test('who answers at a pod to which there is no way is told as it is', () => {
+  const FOUND = { event: 'found', namespace: 'shop', workload: 'deployment/web', pods: 2, service: 'web' } as const;
+  const lost = (extra: { fallback?: 'refuse'; mirror?: boolean }, listened: boolean): string => {
+    const { report, text } = collect('plain');
+    report({ ...FOUND, ports: PORTS, ...extra });
+    if (listened) report({ event: 'listening', address: '127.0.0.1:3000' });
+    report({ event: 'reconnecting', pod: 'web-1', reason: 'cut' });
+    report({ event: 'disconnected', pod: 'web-1', reason: 'cut' });
+    return text();
+  };
+  assert.match(lost({}, true), /\(new callers have the app\)[\s\S]*the app answers there, dialling/);
+  assert.match(
+    lost({ fallback: 'refuse' }, true),
+    /\(nobody answers new callers\)[\s\S]*nobody answers there for up to 30 s, then the app, dialling/,
+  );
+  assert.match(lost({ fallback: 'refuse' }, false), /\(new callers have the app\)/); // until it has listened once
+  assert.match(lost({ mirror: true }, true), /\(no copies come from there\)[\s\S]*no copies come from there, dialling/);
+});
