@@ -219,7 +219,10 @@ Examples:
       .summary('end intercepts and restore the objects')
       .description('End an intercept and restore what it changed; works from any machine with the kubeconfig alone.')
       .argument('[target]', 'as for an intercept; without it, the only session on this laptop')
-      .option('--all', 'all your sessions on this laptop, and what sessions that are gone left in the namespace')
+      .option(
+        '--all',
+        'all your sessions on this laptop (with -n or --context: of that), and what sessions that are gone left in the namespace',
+      )
       .option('--everyone', 'the sessions of others, too')
       .option('--service <name>', 'which Service, where the workload has several')
       .option('--json', 'print the result as JSON'),

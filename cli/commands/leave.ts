@@ -10,12 +10,11 @@ import { parseTarget, resolveTarget } from '../kube/target.ts';
 import { undoLeftovers } from '../network/system/undo.ts';
 import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
-import { pause } from '../session/backoff.ts';
-import { askSession } from '../session/control-socket.ts';
+import { askToLeave } from '../session/ask-to-leave.ts';
 import { handBack, readWorkload, restoreFailed } from '../session/hand-back.ts';
 import { newIdentity, whoIs } from '../session/identity.ts';
 import { recoverAbandoned, removeLeftEnvFiles } from '../session/recover.ts';
-import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } from '../session/state-files.ts';
+import { readSessionRecords, removeSessionRecord, type SessionRecord } from '../session/state-files.ts';
 import type { Report } from '../ui/events.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
 import { createReporter, reporterForm } from '../ui/reporter.ts';
@@ -28,11 +27,6 @@ export interface LeaveOptions extends ClusterOptions {
   readonly json?: boolean;
   readonly debug?: boolean;
 }
-
-/** A session that drains may take its time; beyond this the cluster is restored without it. */
-const SESSION_LEAVE_DEADLINE_MS = 60_000;
-const ASK_TIMEOUT_MS = 2_000;
-const POLL_MS = 50;
 
 /** `intercept leave`. @returns the exit code */
 export async function leave(targetText: string | undefined, options: LeaveOptions): Promise<number> {
@@ -91,8 +85,8 @@ async function leaveOne(targetText: string, options: LeaveOptions, report: Repor
   for (const record of await readSessionRecords()) {
     if (record.server !== access.server || record.namespace !== namespace) continue;
     if (record.workloadKind !== ref.kind || record.workloadName !== ref.name) continue;
-    if (await endSession(record, report)) ended = true;
-    else await removeSessionRecord(record);
+    if ((await askToLeave(record, report)) === 'gone') await removeSessionRecord(record);
+    else ended = true;
   }
   const identity = newIdentity();
   const everyone = options.everyone === true;
@@ -161,7 +155,7 @@ function notYours(ref: WorkloadRef, holders: readonly Holder[]): InterceptorErro
 /** Ends a session that has a pod of its own; the pod of one that is gone is deleted. */
 async function leaveOwnPod(targetText: string, options: LeaveOptions, report: Report): Promise<number> {
   const record = (await readSessionRecords()).find(({ target }) => target === targetText);
-  const ended = record !== undefined && (await endSession(record, report));
+  const ended = record !== undefined && (await askToLeave(record, report)) !== 'gone';
   const access = await loadKubeConfig({
     kubeconfig: options.kubeconfig ?? record?.kubeconfig,
     context: options.context ?? record?.context,
@@ -182,8 +176,10 @@ async function leaveAll(options: LeaveOptions, report: Report): Promise<number> 
   const { what, failures } = await undoLeftovers(); // as root; before the cluster, whose name may need it
   if (what.length > 0) report({ event: 'warning', message: `put back on this laptop: ${what.join(', ')}` });
   for (const failure of failures) report({ event: 'warning', message: `not put back on this laptop: ${failure}` });
-  for (const record of await readSessionRecords()) {
-    if (await endSession(record, report)) await tellOutcome(record, options, report);
+  for (const record of (await readSessionRecords()).filter((one) => isMeant(one, options))) {
+    const end = await askToLeave(record, report);
+    if (end === 'stuck') await leaveWithout(record, options, report);
+    if (end !== 'gone') await tellOutcome(record, options, report);
   }
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
@@ -193,20 +189,56 @@ async function leaveAll(options: LeaveOptions, report: Report): Promise<number> 
   return 0;
 }
 
-/** What a session that has been asked to leave made of its workload. */
+/** --all means all of this laptop, or those of the namespace and the context that are given. */
+export function isMeant(
+  record: Pick<SessionRecord, 'namespace' | 'context'>,
+  { namespace, context }: LeaveOptions,
+): boolean {
+  return (
+    (namespace === undefined || record.namespace === namespace) && (context === undefined || record.context === context)
+  );
+}
+
+async function connectTo(record: SessionRecord, options: LeaveOptions): Promise<KubeClient> {
+  return await KubeClient.connect(
+    await loadKubeConfig({ kubeconfig: options.kubeconfig ?? record.kubeconfig, context: record.context }),
+  );
+}
+
+function workloadRef({ workloadKind, workloadName, namespace }: SessionRecord): WorkloadRef {
+  return { kind: isWorkloadKind(workloadKind) ? workloadKind : 'Deployment', namespace, name: workloadName };
+}
+
+/** Gives back what a session has that does not do so itself. A failure is told, and keeps nothing else from being given back. */
+async function leaveWithout(record: SessionRecord, options: LeaveOptions, report: Report): Promise<void> {
+  if (record.workloadKind === 'Pod') return; // see tellOutcome()
+  const ref = workloadRef(record);
+  const identity = newIdentity();
+  const log = laptopLog(options.debug === true);
+  try {
+    await using client = await connectTo(record, options);
+    const workload = await readWorkload(client, ref);
+    if (workload === undefined) return;
+    const evicted = await evictFrom(client, workload, { ref, identity, everyone: false, endedOwn: true, log });
+    const ownSessions = [record.sessionId, ...evicted];
+    const silent: Report = (event) => {
+      if (event.event !== 'restored' && event.event !== 'agent-kept') report(event); // see tellOutcome()
+    };
+    await handBack({ client, ref, identity, ownSessions, keepAgent: false, takesOut: 'kept', report: silent, log });
+  } catch (error) {
+    report({ event: 'warning', message: restoreFailed(ref, error).message });
+  }
+}
+
+/** What has become of the workload of a session that has been asked to leave. */
 async function tellOutcome(record: SessionRecord, options: LeaveOptions, report: Report): Promise<void> {
-  const access = await loadKubeConfig({
-    kubeconfig: options.kubeconfig ?? record.kubeconfig,
-    context: record.context,
-  });
-  await using client = await KubeClient.connect(access);
+  await using client = await connectTo(record, options);
   if (record.workloadKind === 'Pod') {
     await removeOwnPodNamed(client, record.namespace, record.workloadName); // it is gone, but for a session that hangs
     report({ event: 'removed', workload: record.target });
     return;
   }
-  const kind = isWorkloadKind(record.workloadKind) ? record.workloadKind : 'Deployment';
-  const ref: WorkloadRef = { kind, namespace: record.namespace, name: record.workloadName };
+  const ref = workloadRef(record);
   const workload = await readWorkload(client, ref);
   const install = workload === undefined ? undefined : readInstall(workload);
   const name = workloadText(ref);
@@ -218,15 +250,4 @@ async function tellOutcome(record: SessionRecord, options: LeaveOptions, report:
     const again = `intercept leave ${name} -n ${ref.namespace}`;
     report({ event: 'warning', message: `${name} is not restored yet; finish with: ${again}` });
   }
-}
-
-/** Asks a session on this laptop to leave and waits until it has; @returns false when it was gone already */
-async function endSession(record: SessionRecord, report: Report): Promise<boolean> {
-  if (!(await isAlive(record))) return false;
-  report({ event: 'leaving', reason: `asking the session (pid ${record.pid})` });
-  await askSession(record.socket, { method: 'leave', by: 'intercept leave' }, ASK_TIMEOUT_MS);
-  const giveUpAt = Date.now() + SESSION_LEAVE_DEADLINE_MS;
-  const never = new AbortController().signal;
-  while (Date.now() < giveUpAt && (await isAlive(record))) await pause(POLL_MS, never);
-  return true;
 }
