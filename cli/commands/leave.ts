@@ -13,6 +13,7 @@ import { askAgents } from '../session/ask-agent.ts';
 import { askToLeave } from '../session/ask-to-leave.ts';
 import { handBack, readWorkload, restoreFailed } from '../session/hand-back.ts';
 import { newIdentity, whoIs } from '../session/identity.ts';
+import { endLeftCommands } from '../session/left-commands.ts';
 import { recoverAbandoned, removeLeftEnvFiles } from '../session/recover.ts';
 import { readSessionRecords, removeSessionRecord, type SessionRecord } from '../session/state-files.ts';
 import type { Report } from '../ui/events.ts';
@@ -41,6 +42,7 @@ export async function leave(targetText: string | undefined, options: LeaveOption
   const form = reporterForm(options.json === true, process.stderr);
   const out = options.json === true ? process.stdout : process.stderr;
   const report = createReporter({ form, out, colour: process.env.NO_COLOR === undefined });
+  await endLeftCommands(report);
   await removeLeftEnvFiles();
   if (options.all === true) return await leaveAll(options, report);
   return await leaveOne(targetText ?? (await onlySession()), options, report);

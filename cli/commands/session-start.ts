@@ -13,6 +13,7 @@ import { sessionReporter } from '../session/detach.ts';
 import { requireEnvFile } from '../session/env-file.ts';
 import { parseEnvOption } from '../session/environment.ts';
 import { newIdentity } from '../session/identity.ts';
+import { endLeftCommands } from '../session/left-commands.ts';
 import type { ProcessSideOptions } from '../session/process-side.ts';
 import type { Report } from '../ui/events.ts';
 import { laptopLog } from '../ui/laptop-log.ts';
@@ -43,8 +44,11 @@ export interface CheckedSession {
   readonly kubeconfig: string | undefined;
 }
 
-/** @throws InterceptorError USAGE_*, COMMAND_NOT_FOUND */
-export async function checkSession(options: SessionCommandOptions): Promise<CheckedSession> {
+/**
+ * Before it looks for ports that are to be free it ends what earlier sessions left running on them.
+ * @throws InterceptorError USAGE_*, COMMAND_NOT_FOUND
+ */
+export async function checkSession(options: SessionCommandOptions, report: Report): Promise<CheckedSession> {
   const { command } = options;
   if (command?.length === 0)
     throw new InterceptorError('USAGE_BAD_OPTION', 'no command after --', {
@@ -54,6 +58,7 @@ export async function checkSession(options: SessionCommandOptions): Promise<Chec
   const resumeMs = resume === undefined ? RESUME_FOR_MS : parseSeconds('--resume', resume, RESUME_LIMITS) * 1000;
   const env = Object.fromEntries((options.env ?? []).map(parseEnvOption));
   const inside = parseInside(options, command !== undefined);
+  if (options.dryRun !== true) await endLeftCommands(report);
   await requireFreeToPod(inside.network?.toPod ?? []);
   const envFile = options.envFile === undefined ? undefined : resolve(options.envFile);
   if (envFile !== undefined) await requireEnvFile(envFile);

@@ -60,9 +60,7 @@ export class Command {
 
   /** Ends the command and everything it started, at once. */
   async killTree(): Promise<void> {
-    if (!this.#running) return;
-    const victims = [...(await descendants(this.pid)), this.pid];
-    for (const pid of victims.reverse()) kill(pid, 'SIGKILL');
+    if (this.#running) await killTree(this.pid);
   }
 }
 
@@ -117,6 +115,12 @@ export function kill(pid: number, signal: NodeJS.Signals): void {
   } catch (error) {
     if (systemErrorCode(error) !== 'ESRCH' && systemErrorCode(error) !== 'EPERM') throw error;
   }
+}
+
+/** Ends a process and everything it started, at once. */
+export async function killTree(pid: number): Promise<void> {
+  const victims = [...(await descendants(pid)), pid];
+  for (const victim of victims.reverse()) kill(victim, 'SIGKILL');
 }
 
 /** All processes below `pid`, parents first (Linux; elsewhere none are found and only `pid` itself is signalled). */

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { DirectRecord } from './direct/record.ts';
+import type { ProcessMark } from './process-mark.ts';
 
 /** What the guardian needs to restore when its session is gone without a word. */
 export interface GuardianTask {
@@ -24,7 +25,7 @@ export interface GuardianTask {
 
 export type GuardianMessage =
   | { readonly type: 'task'; readonly task: GuardianTask }
-  | { readonly type: 'command'; readonly pid: number }
+  | { readonly type: 'command'; readonly command: ProcessMark }
   | { readonly type: 'done' };
 
 /**
@@ -49,9 +50,14 @@ export class Guardian {
     return guardian;
   }
 
+  /** Undefined: it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** The command to end when the session is gone. */
-  setCommand(pid: number): void {
-    this.#send({ type: 'command', pid });
+  setCommand(command: ProcessMark): void {
+    this.#send({ type: 'command', command });
   }
 
   /** Nothing is left to guard. */

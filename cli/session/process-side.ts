@@ -17,7 +17,9 @@ import { startFiles } from './files/files.ts';
 import type { CopiedFiles } from './files/types.ts';
 import type { Guardian } from './guardian.ts';
 import type { Leave, Leaving } from './leaving.ts';
+import { forgetCommand, rememberCommand } from './left-commands.ts';
 import { type Network, type NetworkOptions, startNetwork } from './network.ts';
+import { markProcess } from './process-mark.ts';
 import type { NetworkStatus } from './status.ts';
 
 /** Every step of a start ends when leaving is asked. */
@@ -46,6 +48,8 @@ export type BeforeCommand = (inner: InnerPorts | undefined) => Promise<void>;
 export interface ProcessContext {
   readonly client: KubeClient;
   readonly namespace: string;
+  /** For people. */
+  readonly workload: string;
   readonly leaving: Leaving;
   readonly guardian: Guardian;
 }
@@ -137,9 +141,20 @@ export class ProcessSide {
     clearPassingLine(); // the command may write before we hear that it runs
     const running = await Command.start(argv, environment);
     this.#command = running;
-    this.#context.guardian.setCommand(running.pid);
+    await this.#noteCommand(running.pid);
     report({ event: 'command-started', pid: running.pid });
     void running.ended.then((end) => this.#leaving.ask({ reason: `the command ${end.text}`, exitCode: end.exitCode }));
+  }
+
+  /** For whoever has to end it when this session is killed: its guardian, or the next run. */
+  async #noteCommand(pid: number): Promise<void> {
+    const { identity, log } = this.#options;
+    const { guardian, namespace, workload } = this.#context;
+    const command = await markProcess(pid);
+    guardian.setCommand(command);
+    await rememberCommand({ sessionId: identity.sessionId, workload, namespace, command }, guardian.pid).catch(
+      (error: unknown) => log.debug('the command could not be noted', { reason: errorText(error) }), // a full disk
+    );
   }
 
   /** Ends the command, as it was asked to, and waits for it. */
@@ -158,6 +173,7 @@ export class ProcessSide {
       (what: string) =>
       (error: unknown): void =>
         report({ event: 'warning', message: `${what} could not be removed: ${errorText(error)}` });
+    if (this.#command !== undefined) await forgetCommand(identity.sessionId).catch(warn('the note of the command'));
     await this.#network?.close().catch(warn('the network of the command'));
     await this.#files?.close().catch(warn('the copies of the files'));
     if (envFile !== undefined) await removeEnvFile(envFile, identity.sessionId).catch(warn(envFile));

@@ -56,7 +56,13 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     const { client, host, leaving, guardian } = options;
-    this.#process = new ProcessSide(options, { client, namespace: host.ref.namespace, leaving, guardian });
+    this.#process = new ProcessSide(options, {
+      client,
+      namespace: host.ref.namespace,
+      workload: workloadText(host.ref),
+      leaving,
+      guardian,
+    });
     this.started = new Promise((resolve) => {
       this.#hasStarted = resolve;
     });

@@ -8,13 +8,14 @@ import { isWorkloadKind, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { rescueServices } from '../kube/restore-services.ts';
 import { backoffMs, pause } from './backoff.ts';
-import { kill } from './command.ts';
 import { removeEnvFile } from './env-file.ts';
 import { removeSessionFiles } from './files/folder.ts';
 import type { GuardianTask } from './guardian.ts';
 import { handBack, readWorkload } from './hand-back.ts';
 import { newIdentity } from './identity.ts';
-import { privateFolder, processStart, removeSessionRecord, stateFolder } from './state-files.ts';
+import { forgetCommand } from './left-commands.ts';
+import { endProcess, type ProcessMark } from './process-mark.ts';
+import { privateFolder, removeSessionRecord, stateFolder } from './state-files.ts';
 
 /** The guardian gives up after this long; the next `intercept` in the namespace restores then. */
 const GIVE_UP_AFTER_MS = 30 * 60_000;
@@ -22,13 +23,15 @@ const GIVE_UP_AFTER_MS = 30 * 60_000;
 const GIVE_UP_REFUSED_AFTER_MS = 60_000;
 /** A command that ignores SIGTERM for this long is killed: nobody is left at its terminal to do it. */
 const COMMAND_ENDS_MS = 10_000;
-const COMMAND_POLL_MS = 200;
 /** Sessions that have lost their tunnels are given up by the agents after 30 s. */
 const LOOK_AGAIN_MS = 5_000;
 
 /** What the guardian does for a session that is gone: ends its command, restores its workload, removes its files. */
-export async function takeOver(task: GuardianTask, commandPid: number | undefined): Promise<void> {
-  const commandEnded = commandPid === undefined ? undefined : endCommand(commandPid);
+export async function takeOver(task: GuardianTask, command: ProcessMark | undefined): Promise<void> {
+  const commandEnded =
+    command === undefined
+      ? undefined
+      : endProcess(command, COMMAND_ENDS_MS).then(() => forgetCommand(task.sessionId).catch(() => {})); // a read-only folder
   // Once nobody reads them any more.
   const filesRemoved = (commandEnded ?? Promise.resolve())
     .then(() => removeSessionFiles(task.sessionId))
@@ -68,21 +71,6 @@ export async function takeOver(task: GuardianTask, commandPid: number | undefine
 function isRefused(error: unknown): boolean {
   const cause = error instanceof InterceptorError && error.code === 'RESTORE_INCOMPLETE' ? error.cause : error;
   return cause instanceof InterceptorError && ['CLUSTER_UNAUTHORIZED', 'CLUSTER_FORBIDDEN'].includes(cause.code);
-}
-
-/** As a session would: asks the command to end, and insists when it does not. */
-async function endCommand(pid: number): Promise<void> {
-  const started = await processStart(pid);
-  const gone = async (): Promise<boolean> => started === undefined || (await processStart(pid)) !== started;
-  kill(pid, 'SIGTERM');
-  const insistAt = Date.now() + COMMAND_ENDS_MS;
-  while (!(await gone())) {
-    if (Date.now() > insistAt) {
-      kill(pid, 'SIGKILL');
-      return;
-    }
-    await pause(COMMAND_POLL_MS, new AbortController().signal);
-  }
 }
 
 /** @returns false: to be tried again, when it is known whether others still use the agent */

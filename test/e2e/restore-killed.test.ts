@@ -1,15 +1,21 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
 import { runIntercept } from '../support/intercept-run.ts';
 import { RestoreScene, START_MS } from '../support/restore-scene.ts';
 import { Sampler } from '../support/sampler.ts';
 import { clusterOrUndefined } from '../support/scene.ts';
-import { guardianOn, processesOn, untilNoProcess } from '../support/traces.ts';
+import { guardianOn, processesOn } from '../support/traces.ts';
 
 const cluster = await clusterOrUndefined();
 /** DESIGN section 1: the app answers "at once"; the issue's figure. */
 const APP_BACK_MS = 5_000;
+
+/** Of a process that has ended, '': also where nobody has asked how. */
+const commandLineOf = async (pid: number): Promise<string> =>
+  await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // ENOENT
 
 describe.skipIf(cluster === undefined)('a session that is killed', () => {
   let its: RestoreScene;
@@ -60,14 +66,18 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     await run.until('ready', START_MS);
     const command = await run.until('command-started');
     process.kill(await guardianOn(its.scene.laptop), 'SIGKILL');
+    const killed = once(run.child, 'exit');
     run.child.kill('SIGKILL');
-    process.kill(command.pid, 'SIGKILL'); // nobody is left to do it
-    await run.exited;
-    await untilNoProcess(its.scene.laptop);
+    await killed;
     assert.notDeepEqual(await its.scene.snapshot('deployment/web', 'service/web'), its.before);
+    assert.notEqual(await commandLineOf(command.pid), ''); // nobody was there to end it
+    const status = await runIntercept(its.scene.laptop, ['status'], { namespace: its.scene.namespace });
+    assert.match(status.stdout, new RegExp(`^the command \\(pid ${command.pid}\\) .* still runs`, 'm'));
 
     const next = await its.start('web');
     const ready = await next.until('ready', START_MS);
+    assert.equal(await commandLineOf(command.pid), '', next.transcript);
+    await run.exited;
     assert.ok(
       next.events.some(({ event }) => event === 'agent-present'),
       next.transcript,
