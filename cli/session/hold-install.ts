@@ -6,6 +6,7 @@ import { FIELD_MANAGER, type KubeClient, type KubeObject } from '../kube/client.
 import { afterRevertHint, gitOpsOwner } from '../kube/gitops.ts';
 import { corePath, guardedPatch, readOrUndefined } from '../kube/guarded-patch.ts';
 import { objectText } from '../kube/kept.ts';
+import { type AskedPort, movedHint, movedText, portWays } from '../kube/moved-ports.ts';
 import type { Service, Workload, WorkloadRef } from '../kube/objects.ts';
 import { planService } from '../kube/plan-service.ts';
 import type { InstallRecord } from '../kube/record.ts';
@@ -24,6 +25,10 @@ export interface HoldOptions {
   readonly client: KubeClient;
   readonly ref: WorkloadRef;
   readonly record: InstallRecord;
+  /** What is intercepted. */
+  readonly ports: readonly AskedPort[];
+  /** The workload and its Services as they were found: whose they are. */
+  readonly objects: readonly KubeObject[];
   readonly signal: AbortSignal;
   readonly report: Report;
   readonly log: Log;
@@ -35,7 +40,8 @@ export interface HoldOptions {
 /**
  * Judges what others do to an intercepted workload and its Services while the session lives. Put back by hand or by an upgrade,
  * they are set again, MAX_SET_AGAIN times; put back by a tool that will do so again, or without the agent, the session ends with
- * TARGET_REVERTED. Services that lead to agents which are gone are put back before anything else.
+ * TARGET_REVERTED; so it does when an intercepted port of a Service is led elsewhere, which stays. Services that lead to agents which
+ * are gone are put back before anything else.
  */
 export class HeldInstall {
   readonly #options: HoldOptions;
@@ -88,7 +94,9 @@ export class HeldInstall {
     const who = whoChanged(before, after);
     const name = objectText(after);
     const install = readInstall(after);
-    if (install.state !== 'installed' || install.record.installId !== record.installId) await this.#rescue();
+    let appAnswers = true; // an agent that nobody has taken out passes callers on
+    if (install.state !== 'installed' || install.record.installId !== record.installId)
+      appAnswers = await this.#rescue();
     else if (who !== FIELD_MANAGER) {
       // what is wholly ours and is gone (a container that was made anew) is not kept anywhere
       const isKnown = undoneInTemplate(after, install.record).every(({ ours }) => ours === undefined);
@@ -98,36 +106,59 @@ export class HeldInstall {
       }
     }
     if (who === FIELD_MANAGER) this.#end(`somebody has taken the agent out of ${name}`);
-    else this.#reverted(after, who, what);
+    else this.#reverted(after, who, ` (${what})${appAnswers ? ': the app answers' : ''}`);
   }
 
   async #judgeService(known: Service): Promise<void> {
-    const { client, ref, record, signal } = this.#options;
+    const { signal } = this.#options;
     const { name } = known.metadata;
     // An event of before it was pointed to the agents may come late.
-    const now = await readOrUndefined<Service>(client, corePath('services', ref.namespace, name), signal);
+    const now = await this.#readService(name);
     if (now === undefined || this.#leadsToAgent(now)) return;
     const who = whoChanged(known, now);
     if (who === FIELD_MANAGER) return; // somebody restores: the workload follows
-    const what = `service/${name} does not lead to the agent of install ${record.installId} any more`;
+    if (this.#isMoved(now, who)) return;
     if (!this.#mayFight(now)) {
-      this.#reverted(now, who, what);
+      this.#reverted(now, who, ': the app answers');
       return;
     }
-    this.#tell(`service/${name} has been put back by ${who ?? 'somebody'}; it is pointed at the agent again`);
+    let failed = '';
     try {
       await this.#options.retarget(name);
-      const again = await readOrUndefined<Service>(client, corePath('services', ref.namespace, name), signal);
-      if (again !== undefined && !this.#leadsToAgent(again)) this.#reverted(again, who, what);
     } catch (failure) {
       if (signal.aborted) return;
-      this.#reverted(now, who, `${what}: ${errorText(failure)}`);
+      failed = ` (it cannot be pointed at the agent again: ${errorText(failure)})`;
     }
+    const then = await this.#readService(name);
+    if (then === undefined) return; // deleted
+    if (this.#leadsToAgent(then))
+      this.#tell(`service/${name} has been put back by ${who ?? 'somebody'}; it is pointed at the agent again`);
+    else if (!this.#isMoved(then, whoChanged(now, then) ?? who))
+      this.#reverted(then, who, `${failed}: the app answers`);
+  }
+
+  async #readService(name: string): Promise<Service | undefined> {
+    const { client, ref, signal } = this.#options;
+    return await readOrUndefined<Service>(client, corePath('services', ref.namespace, name), signal);
+  }
+
+  /** What somebody has led elsewhere is not put back: it is theirs, and who listens there nobody here can tell. */
+  #isMoved(service: Service, who: string | undefined): boolean {
+    const { record, ports } = this.#options;
+    const ways = portWays(service, record, ports);
+    const what = movedText(ways);
+    if (what === '') return false;
+    const by = who === undefined || who === FIELD_MANAGER ? 'somebody' : who;
+    const text = `${objectText(service)} has been changed by ${by} while it was intercepted: ${what}`;
+    this.#end(text, new InterceptorError('TARGET_REVERTED', text, { hint: movedHint(ways) }));
+    return true;
   }
 
   #leadsToAgent(service: Service): boolean {
+    const { ref, record, ports } = this.#options;
+    const ways = portWays(service, record, ports);
+    if (ways.some(({ leads }) => leads === 'elsewhere')) return false;
     try {
-      const { ref, record } = this.#options;
       const planned = planService(service, ref, record);
       if (planned !== undefined) return sameJson(planned.spec.ports, service.spec.ports);
       const targets = record.mode.kind === 'sidecar' ? record.routes.map(({ targetName }) => targetName) : [];
@@ -135,7 +166,7 @@ export class HeldInstall {
         ({ targetPort }) => record.mode.kind !== 'sidecar' || targets.some((name) => name === targetPort),
       );
     } catch {
-      return false; // CLUSTER_CONFLICT: its target port is one that the agent has no port for
+      return ways.every(({ leads }) => leads === 'agent'); // CLUSTER_CONFLICT: of a port that was not asked for
     }
   }
 
@@ -161,27 +192,29 @@ export class HeldInstall {
     }
   }
 
-  /** The agents are gone with their pods: whoever calls must find the app. */
-  async #rescue(): Promise<void> {
+  /** The agents are gone with their pods: whoever calls must find the app. @returns whether they do */
+  async #rescue(): Promise<boolean> {
     const { client, ref, record, report, log } = this.#options;
     for (let tries = 1; tries <= MAX_RESCUES; tries++)
       try {
         const back = await rescueServices(client, ref, record);
         for (const { service } of back) report({ event: 'restoring', step: objectText(service) });
-        return;
+        return true;
       } catch (failure) {
         log.warn('services not put back', { tries, reason: errorText(failure) });
       }
+    return false;
   }
 
   #tell(message: string): void {
     this.#options.report({ event: 'warning', message });
   }
 
-  #reverted(object: KubeObject, who: string | undefined, what: string): void {
-    const name = objectText(object);
-    const text = `${name} has been put back by ${who ?? 'somebody'} while it was intercepted (${what}): the app answers`;
-    this.#end(text, new InterceptorError('TARGET_REVERTED', text, { hint: afterRevertHint(object, who) }));
+  /** @param more what is known besides, and who answers */
+  #reverted(object: KubeObject, who: string | undefined, more: string): void {
+    const text = `${objectText(object)} has been put back by ${who ?? 'somebody'} while it was intercepted${more}`;
+    const hint = afterRevertHint(object, who, this.#options.objects);
+    this.#end(text, new InterceptorError('TARGET_REVERTED', text, { hint }));
   }
 
   #end(reason: string, error?: InterceptorError): void {

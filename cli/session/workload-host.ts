@@ -118,7 +118,10 @@ export class WorkloadHost implements AgentHost {
     const { onGone } = handlers;
     const services = new Set(request.ports.flatMap(({ service }) => service ?? []));
     const retarget = async (service: string): Promise<unknown> => await this.retarget(service, signal);
-    const held = new HeldInstall({ client, ref: this.ref, record, signal, report, log, retarget, onGone });
+    const { ports } = request;
+    const objects = [workload, ...request.services.filter(({ metadata }) => services.has(metadata.name))];
+    const ours = { client, ref: this.ref, record, ports, objects };
+    const held = new HeldInstall({ ...ours, signal, report, log, retarget, onGone });
     this.#held = held;
     const settled = this.#oldPods?.settle(signal);
     await followObjects(

@@ -200,6 +200,30 @@ describe.skipIf(cluster === undefined)('an intercepted workload that somebody el
     await scene.namespace.apply([service]);
   });
 
+  test('whose Service is led to another port ends, which is not said to be put back, and stays', async () => {
+    const run = await start('web');
+    await run.until('ready', START_MS);
+    await scene.namespace.kubectl([
+      'patch',
+      'service',
+      'web',
+      '-p',
+      '{"spec":{"ports":[{"port":80,"targetPort":8081}]}}',
+    ]);
+    const error = await run.until('error', 60_000);
+    assert.equal(error.code, 'TARGET_REVERTED');
+    assert.match(
+      error.message,
+      /^service\/web has been changed by kubectl-patch .*: port 80 goes to 8081 now, not to the agent/,
+    );
+    assert.equal((await run.exited).code, 13, run.transcript);
+    assert.doesNotMatch(run.transcript, /put back|pointed at the agent again|the app answers"/);
+    assert.equal((await run.until('kept')).object, 'service/web');
+    const service = JSON.stringify(await scene.snapshot('service/web'));
+    assert.ok(service.includes('"targetPort":8081') && !service.includes('kube-intercept'), service);
+    assert.equal(await scene.leftovers(), '');
+  });
+
   test('whose namespace is deleted ends, and nothing is left on the laptop', async () => {
     const run = await start('api');
     await run.until('ready', START_MS);
