@@ -4,7 +4,7 @@ import { TaskGroup } from '../../src/task-group.ts';
 import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { workloadText } from '../kube/objects.ts';
 import { Agents } from './agents.ts';
-import { atMost } from './backoff.ts';
+import { atMost, pause } from './backoff.ts';
 import type { TunnelOption } from './carriers.ts';
 import type { CommandEnd } from './command.ts';
 import { untilRestored } from './earlier-session.ts';
@@ -15,6 +15,7 @@ import { whoIs } from './identity.ts';
 import type { Leave, Leaving } from './leaving.ts';
 import { ProcessSide, type ProcessSideOptions } from './process-side.ts';
 import type { SessionStatus } from './status.ts';
+import { TakenCounts } from './taken-counts.ts';
 import { GIVE_BACK_DEADLINE_MS, type Traffic } from './traffic.ts';
 
 /** All that starts ends when leaving is asked; only a change that has been sent is waited for. */
@@ -24,6 +25,7 @@ const COVER_DEADLINE_MS = 60_000;
 const TELL_UNCOVERED_AFTER_MS = 3_000;
 /** Whoever asks for the status waits no longer. */
 const COUNTS_DEADLINE_MS = 1_000;
+const COUNT_EVERY_MS = 30_000;
 
 export interface SessionOptions extends ProcessSideOptions {
   readonly client: KubeClient;
@@ -52,9 +54,11 @@ export class Session {
   #state: 'starting' | 'ready' | 'leaving' = 'starting';
   #waitingFor: string | undefined = 'the cluster';
   #agents: Agents | undefined;
+  readonly #counts: TakenCounts;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#counts = new TakenCounts(options.identity.sessionId);
     const { client, host, leaving, guardian } = options;
     this.#process = new ProcessSide(options, {
       client,
@@ -80,13 +84,13 @@ export class Session {
     const ports = (traffic?.ports ?? []).map((port) => port.status);
     const { filter, mirror, fallback } = traffic?.sharing ?? {};
     const { status: network, variables } = this.#process;
+    const isAway = pods.length > 0 && pods.every(({ state }) => state !== 'connected');
     return {
       state: this.#state === 'ready' && isAway ? 'reconnecting' : this.#state,
       ports,
       ...(filter === undefined ? {} : { filter }),
       ...(mirror === true ? { mirror } : {}),
       ...(fallback === 'refuse' ? { fallback } : {}),
-    const isAway = pods.length > 0 && pods.every(({ state }) => state !== 'connected');
       pods,
       variables: this.#process.sharedVariables,
       ...(waitingFor === undefined ? {} : { waitingFor }),
@@ -97,17 +101,19 @@ export class Session {
 
   /** `status`, with what the agents have counted. */
   async askStatus(): Promise<SessionStatus> {
-    const { sessionId } = this.#options.identity;
-    const answers = await this.#askAgents(COUNTS_DEADLINE_MS);
-    const counted = answers.flatMap(({ intercepts }) => intercepts.filter((one) => one.sessionId === sessionId));
+    await this.#count();
     const { status } = this;
-    if (answers.length === 0) return status;
-    const ports = status.ports.map((port) => {
-      const own = counted.filter(({ appPort, protocol }) => appPort === port.appPort && protocol === port.protocol);
-      const sum = (of: 'taken' | 'dropped'): number => own.reduce((total, one) => total + one[of], 0);
-      return { ...port, taken: sum('taken'), dropped: sum('dropped') };
-    });
-    return { ...status, ports };
+    return { ...status, ports: status.ports.map((port) => ({ ...port, ...this.#counts.of(port) })) };
+  }
+
+  async #count(): Promise<void> {
+    for (const answer of await this.#askAgents(COUNTS_DEADLINE_MS)) this.#counts.note(answer);
+  }
+
+  /** What an agent counts is lost with its pod, or with the claim: it is asked before. */
+  async #keepCounting(): Promise<void> {
+    const { signal } = this.#watching;
+    for (; !signal.aborted; await pause(COUNT_EVERY_MS, signal)) await this.#count();
   }
 
   /**
@@ -181,6 +187,7 @@ export class Session {
     const { host, traffic, startedAt, report } = this.#options;
     this.#state = 'ready';
     this.#waitingFor = undefined;
+    if (traffic !== undefined) this.#tasks.add(this.#keepCounting());
     const personal = traffic?.personal;
     if (personal !== undefined) report(personal); // before 'ready', at which whoever started us by --detach leaves
     report({

@@ -40,7 +40,7 @@ export interface PortStatus extends PortReport {
   readonly routedTo: RouteTo;
   readonly listening: boolean;
   readonly openConnections: number;
-  /** Connections (with a filter: requests) that agents have handed over so far, and copies cut short; absent: none could be asked. */
+  /** Connections (with a filter: requests) that agents have handed over so far, and copies cut short; absent: none has told yet. */
   readonly taken?: number;
   readonly dropped?: number;
 }
