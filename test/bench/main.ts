@@ -1,7 +1,9 @@
 // `npm run bench [-- --smoke]`: speed as ratios against a baseline of the same run. Never fails by what it measures.
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
 import { type TestCluster, type TestNamespace, useCluster } from '../support/cluster.ts';
+import { readCommandLine } from '../support/command-line.ts';
 import { workload } from '../support/workloads.ts';
 import { BareSocket } from './bare-socket.ts';
 import { FILTERED, measureFilters } from './filters.ts';
@@ -9,6 +11,11 @@ import { measureNetwork } from './network.ts';
 import { measureStarts } from './starts.ts';
 import { formatRows, type Row } from './stats.ts';
 import { measureTraffic } from './traffic.ts';
+
+const USAGE = `npm run bench [-- --smoke]
+
+  --smoke  a short run that tells only whether everything can be measured
+`;
 
 export interface BenchSize {
   /** Cold intercepts and rollouts. */
@@ -80,7 +87,11 @@ async function bench(cluster: TestCluster, namespace: TestNamespace, size: Bench
 process.once('beforeExit', () => {
   if (doing !== undefined) process.stderr.write(`error: a wait in ${doing} that nothing can end any more\n`);
 });
-const size = process.argv.includes('--smoke') ? SMOKE : FULL;
+const isSmoke = readCommandLine(
+  USAGE,
+  (args) => parseArgs({ args, options: { smoke: { type: 'boolean' } } }).values.smoke === true,
+);
+const size = isSmoke ? SMOKE : FULL;
 const cluster = await useCluster();
 if ('notRun' in cluster) {
   process.stdout.write(`not run: ${cluster.notRun}\n`);

@@ -1,5 +1,6 @@
 /** `npm run cluster -- up|down|status|kubeconfig`: a real one-node Kubernetes for tests, see README's "Development". */
 import { access } from 'node:fs/promises';
+import { readCommandLine, readName, UsageError } from '../support/command-line.ts';
 import { removeAbandonedLaptops } from './laptop-namespace.ts';
 import { type Layout, readLayout } from './layout.ts';
 import { withLock } from './lock.ts';
@@ -8,6 +9,15 @@ import { bringPodSecurityUp } from './pod-security-up.ts';
 import { ClusterError, note, step } from './progress.ts';
 import { bringUp, findProblem } from './up.ts';
 
+const COMMANDS = ['up', 'down', 'status', 'kubeconfig'] as const;
+type Command = (typeof COMMANDS)[number];
+const USAGE = `npm run cluster -- up|down|status|kubeconfig
+
+  up          brings the cluster up; the first time it builds its programs, some minutes
+  down        removes it
+  status      whether it can be used; exit code 1 when not
+  kubeconfig  prints the path of its kubeconfig
+`;
 const UNSUPPORTED_EXIT_CODE = 3;
 const OTHER_CLUSTER = 'use another cluster: set INTERCEPT_TEST_KUBECONFIG to its kubeconfig';
 
@@ -31,7 +41,7 @@ async function requireSupportedMachine(): Promise<void> {
   });
 }
 
-async function main(command: string | undefined, layout: Layout): Promise<void> {
+async function main(command: Command, layout: Layout): Promise<void> {
   const locked = <T>(work: () => Promise<T>) =>
     withLock(layout.lockFile, () => note('waiting for another run of this command'), work);
   switch (command) {
@@ -58,12 +68,16 @@ async function main(command: string | undefined, layout: Layout): Promise<void> 
       process.stdout.write(`${layout.kubeconfig}\n`);
       return;
     default:
-      throw new ClusterError('usage: npm run cluster -- up|down|status|kubeconfig', '', 2);
+      return command satisfies never;
   }
 }
 
+const command = readCommandLine(USAGE, ([name, ...more]) => {
+  if (name === undefined || more.length > 0) throw new UsageError(`one command, of ${COMMANDS.join(', ')}`);
+  return readName('command', name, COMMANDS, String);
+});
 try {
-  await main(process.argv[2], readLayout());
+  await main(command, readLayout());
 } catch (error) {
   if (!(error instanceof ClusterError)) throw error;
   process.stderr.write(`error: ${error.message}\n${error.hint === '' ? '' : `hint: ${error.hint}\n`}`);

@@ -1,9 +1,10 @@
 // `npm run test:faults`: every fault under every load, on the real cluster; see test/faults/README.md.
 import { useCluster } from '../support/cluster.ts';
+import { readCommandLine } from '../support/command-line.ts';
 import { type CellResult, runCell } from './cell.ts';
 import { seededRandom } from './faults.ts';
 import { FULL_SIZE, QUICK_SIZE } from './load.ts';
-import { type FaultOptions, parseOptions } from './options.ts';
+import { type FaultOptions, parseOptions, USAGE } from './options.ts';
 import { describeRun, notesOf, tableOf, writeResults } from './report.ts';
 import { Setting } from './setting.ts';
 import { runSoak } from './soak.ts';
@@ -36,7 +37,7 @@ async function runMatrix(setting: Setting, options: FaultOptions): Promise<boole
   return results.every(({ missed }) => missed.length === 0);
 }
 
-const options = parseOptions(process.argv.slice(2));
+const options = readCommandLine(USAGE, parseOptions);
 const cluster = await useCluster();
 if ('notRun' in cluster) console.log(`not run: ${cluster.notRun}`);
 else {

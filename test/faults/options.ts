@@ -1,10 +1,19 @@
 import { parseArgs } from 'node:util';
+import { readName, readNumber } from '../support/command-line.ts';
 import type { Fault } from './fault.ts';
 import { FAULTS } from './faults.ts';
 import { FULL_SIZE, LOAD_NAMES, type LoadName } from './load.ts';
 
 export const USAGE = `npm run test:faults -- [--fault <names>] [--load <names>] [--quick] [--rate <n>] [--seed <n>]
 npm run test:faults -- --soak <minutes> [--cycles <n>]
+
+  --quick            transfers of 64 MiB, faults of the carrier for 8 s
+  --rate <n>         requests a second (default: ${FULL_SIZE.requestsPerSecond})
+  --seed <n>         as an earlier run has printed it
+  --soak <minutes>   a mixed load with a cut every 20 s: memory and descriptors
+  --cycles <n>       so many sessions, one after another
+
+<names> are separated by commas; by default all.
 
 faults: ${FAULTS.map(({ name }) => name).join(', ')}
 loads:  ${LOAD_NAMES.join(', ')}
@@ -23,7 +32,7 @@ export interface FaultOptions {
   readonly cycles: number;
 }
 
-/** @throws Error with USAGE for names that are not known */
+/** @throws UsageError, and what parseArgs() throws */
 export function parseOptions(args: readonly string[]): FaultOptions {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
@@ -31,21 +40,22 @@ export function parseOptions(args: readonly string[]): FaultOptions {
     options: { fault: text, load: text, quick: { type: 'boolean' }, rate: text, seed: text, soak: text, cycles: text },
   });
   return {
-    faults: chosen(FAULTS, ({ name }) => name, values.fault),
-    loads: chosen(LOAD_NAMES, (name) => name, values.load),
+    faults: chosen('fault', FAULTS, ({ name }) => name, values.fault),
+    loads: chosen('load', LOAD_NAMES, (name) => name, values.load),
     quick: values.quick ?? false,
-    rate: Number(values.rate ?? FULL_SIZE.requestsPerSecond),
-    seed: Number(values.seed ?? Date.now() % 1_000_000),
-    soakMinutes: Number(values.soak ?? 0),
-    cycles: Number(values.cycles ?? 0),
+    rate: values.rate === undefined ? FULL_SIZE.requestsPerSecond : readNumber('rate', values.rate),
+    seed: values.seed === undefined ? Date.now() % 1_000_000 : readNumber('seed', values.seed),
+    soakMinutes: readNumber('soak', values.soak ?? '0'),
+    cycles: readNumber('cycles', values.cycles ?? '0'),
   };
 }
 
-function chosen<T>(all: readonly T[], nameOf: (value: T) => string, names: string | undefined): readonly T[] {
+function chosen<T>(
+  what: string,
+  all: readonly T[],
+  nameOf: (value: T) => string,
+  names: string | undefined,
+): readonly T[] {
   if (names === undefined) return all;
-  return names.split(',').map((name) => {
-    const found = all.find((value) => nameOf(value) === name);
-    if (found === undefined) throw new Error(`no such name: ${name}\n${USAGE}`);
-    return found;
-  });
+  return names.split(',').map((name) => readName(what, name, all, nameOf));
 }

@@ -1,19 +1,36 @@
-// npm run fuzz -- [--seconds N] [--seed N] [target …]: N seconds for each target, all of them unless some are named.
+// `npm run fuzz`: what reads strangers' bytes is fed with what nobody would send.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { readCommandLine, readName, readNumber } from '../support/command-line.ts';
 import { fuzz } from './harness.ts';
 import { TARGETS } from './targets.ts';
 
-const { values, positionals } = parseArgs({
-  options: { seconds: { type: 'string', default: '10' }, seed: { type: 'string' } },
-  allowPositionals: true,
+const USAGE = `npm run fuzz -- [--seconds <n>] [--seed <n>] [target …]
+
+  --seconds <n>  for each target (default: 10)
+  --seed <n>     as an earlier run has printed it (default: another each time)
+
+targets (default: all): ${TARGETS.map(({ name }) => name).join(', ')}
+`;
+
+const { seconds, seed, targets } = readCommandLine(USAGE, (args) => {
+  const { values, positionals } = parseArgs({
+    args,
+    options: { seconds: { type: 'string', default: '10' }, seed: { type: 'string' } },
+    allowPositionals: true,
+  });
+  return {
+    seconds: readNumber('seconds', values.seconds),
+    seed: values.seed === undefined ? randomInt(2 ** 32) : readNumber('seed', values.seed),
+    targets:
+      positionals.length === 0
+        ? TARGETS
+        : positionals.map((wanted) => readName('target', wanted, TARGETS, ({ name }) => name)),
+  };
 });
-const seed = values.seed === undefined ? randomInt(2 ** 32) : Number(values.seed);
-const targets = TARGETS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
-if (targets.length === 0) throw new Error(`no such target; there are ${TARGETS.map(({ name }) => name).join(', ')}`);
 for (const target of targets) {
   try {
-    const budget = { seconds: Number(values.seconds), runs: Number.POSITIVE_INFINITY };
+    const budget = { seconds, runs: Number.POSITIVE_INFINITY };
     const { inputs, kept } = await fuzz(target, budget, seed);
     console.log(`${target.name}: ${inputs} inputs, ${kept} of them kept ones, seed ${seed}`);
   } catch (failure) {

@@ -1,12 +1,19 @@
-// `npm run demo [-- --context c] [--kubeconfig f] [--namespace n] [--image i]`: a small shop of two services, one of them
-// answered by this machine for a moment. Takes your cluster with --context, else brings up the one of test/cluster.
+// `npm run demo`: a small shop of two services, one of them answered by this machine for a moment. Takes your cluster with
+// --context, else brings up the one of test/cluster.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { run, tryRun } from '../cluster/exec.ts';
 import { useCluster } from './cluster.ts';
+import { readCommandLine } from './command-line.ts';
 
+const USAGE = `npm run demo [-- --context <name>] [--kubeconfig <file>] [--namespace <name>] [--image <image>]
+
+  --context <name>, --kubeconfig <file>  your cluster; without them the one of npm run cluster is used, or brought up
+  --namespace <name>                     made for the demo, and deleted (default: kube-intercept-demo)
+  --image <image>                        of the shop's pods, with Node (default: node:22-slim)
+`;
 const READY_DEADLINE_MS = 180_000;
 const INTERCEPT = fileURLToPath(new URL('../../dist/intercept.mjs', import.meta.url));
 
@@ -46,15 +53,7 @@ interface Demo {
 }
 
 async function openDemo(): Promise<Demo> {
-  const { values } = parseArgs({
-    options: {
-      context: { type: 'string' },
-      kubeconfig: { type: 'string' },
-      namespace: { type: 'string', default: 'kube-intercept-demo' },
-      image: { type: 'string', default: 'node:22-slim' },
-    },
-  });
-  const { context, kubeconfig, namespace, image } = values;
+  const { context, kubeconfig, namespace, image } = readCommandLine(USAGE, (args) => parseDemo(args).values);
   const access = [
     ...(context === undefined ? [] : ['--context', context]),
     ...(kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig]),
@@ -66,6 +65,17 @@ async function openDemo(): Promise<Demo> {
   const own = ['--kubeconfig', cluster.kubeconfig];
   return { kubectl: [cluster.kubectlProgram, ...own], interceptOptions: own, namespace, image: cluster.nodeImage };
 }
+
+const parseDemo = (args: string[]) =>
+  parseArgs({
+    args,
+    options: {
+      context: { type: 'string' },
+      kubeconfig: { type: 'string' },
+      namespace: { type: 'string', default: 'kube-intercept-demo' },
+      image: { type: 'string', default: 'node:22-slim' },
+    },
+  });
 
 function title(text: string): void {
   process.stdout.write(`\n── ${text}\n`);
