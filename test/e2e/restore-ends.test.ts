@@ -9,6 +9,8 @@ import { filesOn, untilNoProcess } from '../support/traces.ts';
 import { APP_CODE } from '../support/workloads.ts';
 
 const cluster = await clusterOrUndefined();
+/** 5 s without an answer, and a rollout; with a session that was waited for it would be a minute more. */
+const WITHOUT_IT_MS = 50_000;
 
 describe.skipIf(cluster === undefined)('a session ends', () => {
   let its: RestoreScene;
@@ -91,6 +93,26 @@ describe.skipIf(cluster === undefined)('a session ends', () => {
     assert.ok(`${again.stdout}${again.stderr}`.includes('"code":"SESSION_NOT_FOUND"'), again.stdout + again.stderr);
     await its.assertRestored(again.stdout);
   });
+
+  for (const words of [['web'], ['--all']])
+    test(`while it stands still, with leave ${words.join(' ')}, which goes on without it; it ends when it goes on`, async () => {
+      const run = await its.start('web');
+      await run.until('ready', START_MS);
+      run.child.kill('SIGSTOP');
+      try {
+        const fromMs = performance.now();
+        const leave = await runIntercept(its.scene.laptop, ['leave', ...words], { namespace: its.scene.namespace });
+        assert.equal(leave.code, 0, leave.stderr);
+        assert.match(leave.stderr, /has not answered for 5 s/);
+        assert.ok(performance.now() - fromMs < WITHOUT_IT_MS, leave.stderr);
+        await its.assertRestored(leave.stderr);
+      } finally {
+        run.child.kill('SIGCONT');
+      }
+      assert.deepEqual(await run.exited, { code: 0, signal: null }, run.transcript);
+      await its.assertRestored(run.transcript);
+      await its.assertNothingOn(its.scene.laptop);
+    });
 
   test('when another user ends everyone’s from another laptop with nothing but the kubeconfig, and is told who did', async () => {
     const run = await its.start('web');
