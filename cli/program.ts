@@ -8,6 +8,7 @@ import type { LeaveOptions } from './commands/leave.ts';
 import type { ListOptions } from './commands/list.ts';
 import type { RunOptions } from './commands/run.ts';
 import type { StatusOptions } from './commands/status.ts';
+import { withMeantCommand } from './did-you-mean.ts';
 import { ENV_FORMATS } from './session/env-formats/formats.ts';
 import { asInterceptorError, printError } from './ui/print-error.ts';
 
@@ -39,12 +40,15 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   const set = (code: number): void => {
     exitCode = code;
   };
+  const program = buildProgram(command, set);
   try {
-    await buildProgram(command, set).parseAsync([...ours]);
+    await program.parseAsync([...ours]);
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // --help, --version
-    const failure = error instanceof CommanderError ? badUsage(error, ours) : error;
+    const told = error instanceof CommanderError ? badUsage(error, ours) : error;
+    const commands = ['help', ...program.commands.map((each) => each.name())];
+    const failure = withMeantCommand(told, ours[2], commands);
     if (process.env.KUBE_INTERCEPT_DETACHED === '1') {
       const { reportToStarter } = await import('./session/detach.ts');
       reportToStarter(asInterceptorError(failure));
@@ -79,7 +83,9 @@ function valueOfPersonal(ours: readonly string[]): string | undefined {
 /** The command line's grammar; `--help` of each command comes from here. */
 export function buildProgram(command: readonly string[] | undefined, set: (exitCode: number) => void): Command {
   const program = new Command('intercept')
-    .usage('<target> [options] [-- command …]\n       intercept run | shell | connect | leave | list | status | env')
+    .usage(
+      '<target> [options] [-- command …]\n       intercept run | shell | connect | leave | list | status | env | janitor',
+    )
     .description('Move the traffic of a Kubernetes Service to a process on your laptop, until the command ends.')
     .argument('<target>', 'web, svc/web, deploy/web, sts/web, ds/web, rs/web or rollout/web')
     .enablePositionalOptions()
@@ -274,7 +280,8 @@ Examples:
 
   withCluster(
     program
-      .command('janitor', { hidden: true })
+      .command('janitor')
+      .summary('restore what nobody owns any more, in the cluster')
       .description(
         'Restore what nobody owns any more in a namespace, again and again; --manifest: what runs it in the cluster.',
       )

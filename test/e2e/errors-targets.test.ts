@@ -18,6 +18,13 @@ cases([
     hint: /did you mean web\?.*-n <namespace>/,
   },
   {
+    name: 'a command that was misspelt is taken for a target, and named',
+    args: ['stauts'],
+    code: 'TARGET_NOT_FOUND',
+    message: /^no workload or service named "stauts" in namespace "errors-\w+"$/,
+    hint: /^did you mean: intercept status\? other namespaces/,
+  },
+  {
     name: 'a Deployment that does not exist is named, with those of a similar name',
     args: ['deploy/pausd'],
     code: 'TARGET_NOT_FOUND',
