@@ -10,6 +10,8 @@ import type { KubeAccess } from '../kube/kubeconfig-types.ts';
 import { type AgentAddress, type Carrier, dialCarrier } from './carriers.ts';
 import { ControlClient } from './control-client.ts';
 import { firstOf } from './first-of.ts';
+import { Standstill } from './standstill.ts';
+import { whyUnknown } from './unknown-link.ts';
 
 const HANDSHAKE_DEADLINE_MS = 5_000;
 /** Of a carrier that replaces a lost one: what a link takes for a sign of death, too. */
@@ -90,6 +92,9 @@ class LinkedTunnel implements AgentTunnel {
   readonly #options: AgentTunnelOptions;
   readonly #link: Link;
   readonly #waiters = new Set<() => void>();
+  readonly #standstill = new Standstill();
+  /** Date.now() when it was still seen to lead to the agent. */
+  #awaySinceMs = Date.now();
 
   constructor(options: AgentTunnelOptions, carrier: Carrier) {
     const { address, onOpen, onEvent, resumeMs, log } = options;
@@ -103,6 +108,7 @@ class LinkedTunnel implements AgentTunnel {
         this.detached = undefined;
       },
       onDetached: (reason) => {
+        this.#awaySinceMs = Date.now() - this.#standstill.recentMs;
         this.detached = { reason: errorText(reason), sinceMs: performance.now() };
         this.#wake();
       },
@@ -158,8 +164,12 @@ class LinkedTunnel implements AgentTunnel {
     try {
       const shaken = await sessionHandshake(transport, { key, session: identity, link, deadlineMs, signal });
       link.attach(shaken.transport, shaken.at);
-    } catch (error) {
+    } catch (thrown) {
       transport.terminate();
+      const isUnknown = thrown instanceof LinkUnknownError;
+      const error = isUnknown
+        ? new LinkUnknownError(whyUnknown(Date.now() - this.#awaySinceMs, link.resumeMs))
+        : thrown;
       if (isOver(error)) link.fail(error);
       throw error;
     }
@@ -167,6 +177,7 @@ class LinkedTunnel implements AgentTunnel {
 
   #ended(error: Error | undefined): void {
     this.isOver = true;
+    this.#standstill[Symbol.dispose]();
     const text = error === undefined ? 'the agent closed the tunnel' : errorText(error);
     this.control.close(new InterceptorError('TUNNEL_LOST', `tunnel to pod/${this.pod}: ${text}`, { cause: error }));
     this.#wake();

@@ -54,11 +54,9 @@ export interface AgentHandshaken<L> extends Handshaken {
 
 /** The session has begun a link before that the agent does not know: it has to start anew, with another link. */
 export class LinkUnknownError extends InterceptorError {
-  constructor() {
-    super(
-      'TUNNEL_LOST',
-      'the agent has lost the state of this tunnel: it was restarted, or the tunnel was away too long',
-    );
+  /** @param why the session may know more */
+  constructor(why = 'the agent has lost the state of this tunnel: it was restarted, or the tunnel was away too long') {
+    super('TUNNEL_LOST', why);
     this.name = 'LinkUnknownError';
   }
 }

@@ -179,22 +179,24 @@ describe.skipIf(cluster === undefined)('a session whose way to the cluster is lo
   test('while there is no way at all the app answers, and the status says so; the way back needs nobody', async () => {
     const run = await startBesideProcess();
     const { relay } = scene.laptop;
-    const podStates = async (): Promise<string[]> => {
+    /** Of the session, and of its pods. */
+    const states = async (): Promise<string[]> => {
       const { stdout } = await runIntercept(scene.laptop, ['status', '--json'], { namespace: scene.namespace });
-      return (JSON.parse(stdout) as { pods: { state: string }[] }[]).flatMap(({ pods }) =>
-        pods.map(({ state }) => state),
-      );
+      return (JSON.parse(stdout) as { state: string; pods: { state: string }[] }[]).flatMap((session) => [
+        session.state,
+        ...session.pods.map(({ state }) => state),
+      ]);
     };
-    assert.deepEqual(await podStates(), ['connected']);
+    assert.deepEqual(await states(), ['ready', 'connected']);
     await relay.refuse(true);
     relay.reset();
     await run.until('reconnecting');
     await untilAnswers('app', run);
-    assert.deepEqual(await podStates(), ['reconnecting'], run.transcript);
+    assert.deepEqual(await states(), ['reconnecting', 'reconnecting'], run.transcript);
     await relay.refuse(false);
     await run.until('reconnected');
     await untilAnswers('laptop', run);
-    assert.deepEqual(await podStates(), ['connected'], run.transcript);
+    assert.deepEqual(await states(), ['ready', 'connected'], run.transcript);
     assert.equal(count(run, 'connected'), 1, 'no new tunnel was needed');
   });
 });
@@ -220,6 +222,17 @@ describe.skipIf(cluster === undefined)('a session that is gone, however it went'
     await untilAnswers('laptop', run);
     assert.equal(count(run, 'disconnected'), 1, run.transcript);
     assert.equal(count(run, 'reconnecting'), 0, run.transcript);
+  });
+
+  test('frozen for longer than what is open waits: it makes a new tunnel when it thaws, and knows why', async () => {
+    const run = await startBesideProcess(['--resume', '5']);
+    run.child.kill('SIGSTOP');
+    await untilAnswers('app', run);
+    await new Promise((resolve) => setTimeout(resolve, 10_000)); // nothing tells from outside that the agent waits no more
+    run.child.kill('SIGCONT');
+    const { reason } = await run.until('disconnected');
+    assert.match(reason, /^the tunnel was away for 1\d s, and the agent waits for 5 s \(--resume\)$/, run.transcript);
+    await untilAnswers('laptop', run);
   });
 
   test('kill -9: the app answers at once, and what is asked then is not lost', async () => {
