@@ -244,7 +244,8 @@ async function tellOutcome(record: SessionRecord, options: LeaveOptions, report:
   const workload = await readWorkload(client, ref);
   const install = workload === undefined ? undefined : readInstall(workload);
   const name = workloadText(ref);
-  if (install === undefined || install.state === 'none') report({ event: 'restored', workload: name });
+  if (install === undefined) report({ event: 'warning', message: `${name} is not there any more` });
+  else if (install.state === 'none') report({ event: 'restored', workload: name });
   else if (install.state === 'installed') {
     const reason = install.record.keepAgent ? '--keep-agent' : 'it is still used';
     report({ event: 'agent-kept', namespace: ref.namespace, workload: name, reason });

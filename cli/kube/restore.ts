@@ -44,6 +44,10 @@ export type RestoreStep =
 export interface RestoreResult {
   /** `nothing`: no install of ours was there; `partly`: waitForRollout was false and pods with the agent may still run. */
   readonly outcome: 'restored' | 'nothing' | 'partly';
+  /** The workload is not there (any more): Services alone were put back. */
+  readonly isGone: boolean;
+  /** Names of the Services that were put back now. */
+  readonly services: readonly string[];
   /** The Service that was put back or need not be. */
   readonly service: string | undefined;
 }
@@ -65,17 +69,19 @@ export async function restore(
   const state = workload === undefined ? undefined : readInstall(workload);
   const record = state !== undefined && 'record' in state ? state.record : undefined;
   const others = record !== undefined && options.installId !== undefined && options.installId !== record.installId;
-  if (others) return { outcome: 'nothing', service: undefined };
+  if (others) return { outcome: 'nothing', isGone: false, services: [], service: undefined };
 
   const back = await servicesBack(client, ref, record, options);
-  const service = back.at(-1)?.service.metadata.name;
+  const services = back.map(({ service: { metadata } }) => metadata.name);
+  const service = services.at(-1);
   if (state?.state === 'unreadable') throw unreadable(ref, state.reason);
   if (workload === undefined || record === undefined) {
     // An install that is on a Service alone is over: somebody has put the workload back as it was.
     const over = back.flatMap(({ installId }) => installId ?? []);
     if (workload !== undefined) await clean(client, ref, workload, options, over);
     else if (ref.kind === 'ReplicaSet') await deleteTakenOut(client, ref.namespace, ref.name, signal);
-    return { outcome: service === undefined ? 'nothing' : 'restored', service };
+    const outcome = service === undefined ? 'nothing' : 'restored';
+    return { outcome, isGone: workload === undefined, services, service };
   }
   const changed = await guardedPatch<Workload>(
     client,
@@ -85,12 +91,12 @@ export async function restore(
   );
   if (changed?.changed === true) onProgress?.({ step: 'workload' });
   if (changed !== undefined && options.waitForRollout === false)
-    return { outcome: 'partly', service: service ?? recordServices(record)[0] };
+    return { outcome: 'partly', isGone: false, services, service: service ?? recordServices(record)[0] };
   if (changed !== undefined) await untilRolledOut(client, ref, changed.object, options);
   await deleteObjects(client, ref.namespace, record, { signal });
-  if (changed !== undefined) await finish(client, ref, record, options);
+  const isGone = changed === undefined || !(await finish(client, ref, record, options));
   onProgress?.({ step: 'cleaned' });
-  return { outcome: 'restored', service: service ?? recordServices(record)[0] };
+  return { outcome: 'restored', isGone, services, service: service ?? recordServices(record)[0] };
 }
 
 function readRecord(workload: Workload): InstallRecord | undefined {
@@ -184,13 +190,13 @@ async function untilRolledOut(
   }
 }
 
-/** Strategy and annotation, and what is left of ours. Another install that has begun meanwhile is left alone. */
+/** Strategy and annotation, and what is left of ours. Another install that has begun meanwhile is left alone. @returns false: it is gone */
 async function finish(
   client: KubeClient,
   ref: WorkloadRef,
   record: InstallRecord,
   options: RestoreOptions,
-): Promise<void> {
+): Promise<boolean> {
   let ours = false;
   let conflicts = '';
   const finished = await guardedPatch<Workload>(
@@ -205,9 +211,12 @@ async function finish(
     },
     { signal: options.signal },
   );
-  if (finished === undefined || !ours) return;
-  tellKept(finished.object, conflicts, options);
-  await clean(client, ref, finished.object, options);
+  if (finished === undefined) return false;
+  if (ours) {
+    tellKept(finished.object, conflicts, options);
+    await clean(client, ref, finished.object, options);
+  }
+  return true;
 }
 
 /** The history of a Deployment or Rollout, and objects of ours that nobody uses. */

@@ -27,9 +27,9 @@ export interface FollowHandlers {
   readonly onWanted: (replicas: number) => void;
   /** The workload as somebody has made it, after each change; the next one waits for the answer. */
   readonly onWorkload: (before: Workload, after: Workload) => Promise<void>;
-  readonly onWorkloadDeleted: () => void;
+  readonly onWorkloadDeleted: () => Promise<void>;
   readonly onService: (service: Service) => Promise<void>;
-  readonly onServiceDeleted: (name: string) => void;
+  readonly onServiceDeleted: (name: string) => Promise<void>;
 }
 
 /** Follows a workload, its pods and its Services until the signal; ends without error. */
@@ -59,7 +59,7 @@ async function followWorkload(client: KubeClient, followed: Followed, handlers: 
   for await (const event of watch<Workload>(client, path, { signal, fieldSelector, onState: logState(log, name) })) {
     if (event.type === 'SYNC') continue;
     if (event.type === 'DELETED') {
-      handlers.onWorkloadDeleted();
+      await handlers.onWorkloadDeleted();
       continue;
     }
     handlers.onWanted(wantedPods(ref.kind, event.object));
@@ -80,7 +80,7 @@ async function followService(
   try {
     for await (const event of watch<Service>(client, path, { signal, fieldSelector, onState })) {
       if (event.type === 'SYNC') continue;
-      if (event.type === 'DELETED') handlers.onServiceDeleted(service);
+      if (event.type === 'DELETED') await handlers.onServiceDeleted(service);
       else await handlers.onService(event.object);
     }
   } catch (failure) {

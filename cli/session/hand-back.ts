@@ -73,7 +73,8 @@ export async function handBack(options: HandBackOptions): Promise<HandBackOutcom
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   if (result.outcome === 'nothing') return 'nothing';
-  report({ event: 'restored', workload: name });
+  const back = result.isGone ? result.services.map((service) => `service/${service}`) : [name];
+  for (const restored of back) report({ event: 'restored', workload: restored });
   return 'restored';
 }
 

@@ -4,10 +4,11 @@ import type { SessionIdentity } from '../../src/protocol/control.ts';
 import { originalService, originalWorkload, readRetarget } from '../kube/annotation.ts';
 import { type Installed, install, markKept } from '../kube/apply.ts';
 import { endingAppsText, untilAppsEnded } from '../kube/apps-end.ts';
-import { isForbidden, type KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { withdrawExtension } from '../kube/extension.ts';
 import { INTERCEPT_ANNOTATION, newInstallId } from '../kube/names.ts';
-import { type Service, type WorkloadRef, wantedPods, workloadText } from '../kube/objects.ts';
+import { isRefused, namespaceGoes } from '../kube/namespace-end.ts';
+import { type Service, type WorkloadRef, wantedPods, workloadPath, workloadText } from '../kube/objects.ts';
 import type { InstallRequest } from '../kube/plan.ts';
 import { rescueServices } from '../kube/restore-services.ts';
 import { retargetService } from '../kube/retarget.ts';
@@ -37,7 +38,8 @@ export class WorkloadHost implements AgentHost {
   #installed: Installed | undefined;
   #held: HeldInstall | undefined;
   #oldPods: HeldPods | undefined;
-  #isDeleted = false;
+  /** What others have deleted: the workload or its last Service, or the namespace with all that is in it. */
+  #deleted: 'object' | 'namespace' | undefined;
 
   constructor(options: WorkloadHostOptions) {
     const { kind, namespace, name } = options.request;
@@ -130,20 +132,28 @@ export class WorkloadHost implements AgentHost {
       {
         ...handlers,
         onWorkload: (before, after) => held.sawWorkload(before, after),
-        onWorkloadDeleted: () => {
-          this.#isDeleted = true;
-          onGone(`${workloadText(this.ref)} was deleted`);
-        },
+        onWorkloadDeleted: async () => onGone(await this.#deletedText(workloadText(this.ref), signal)),
         onService: (service) => held.sawService(service),
-        onServiceDeleted: (name) => {
+        onServiceDeleted: async (name) => {
           services.delete(name);
-          this.#isDeleted = services.size === 0;
-          if (services.size === 0) onGone(`service/${name} was deleted`);
+          if (services.size === 0) onGone(await this.#deletedText(`service/${name}`, signal));
           else report({ event: 'warning', message: `service/${name} was deleted` });
         },
       },
     );
     await settled;
+  }
+
+  /** Why the session ends, what ends with it noted. */
+  async #deletedText(what: string, signal: AbortSignal): Promise<string> {
+    const { namespace } = this.ref;
+    const goes = await namespaceGoes(this.#options.client, namespace, workloadPath(this.ref), signal);
+    if (goes === 'yes') this.#deleted = 'namespace';
+    else this.#deleted ??= 'object';
+    if (goes === 'yes') return `namespace "${namespace}" was deleted, and ${what} with it`;
+    const perhaps =
+      goes === 'perhaps' ? `, and all rights in namespace "${namespace}" are gone: it is going, too, it seems` : '';
+    return `${what} was deleted${perhaps}`;
   }
 
   async held(): Promise<void> {
@@ -170,6 +180,7 @@ export class WorkloadHost implements AgentHost {
       if (error.code === 'TARGET_IN_USE') return 'settled';
       if (!this.brought && isBeforePatch(error)) return 'settled';
     }
+    if (this.#deleted === 'namespace') return 'settled'; // with all that is in it; nothing can be made there any more
     try {
       await this.#withdraw(error);
       const outcome = await handBack({
@@ -192,8 +203,7 @@ export class WorkloadHost implements AgentHost {
       return outcome === 'unsure' ? 'unsure' : 'settled';
     } catch (cause) {
       // A namespace that is being deleted takes our rights before the rest of it.
-      const refused = cause instanceof InterceptorError && cause.code === 'CLUSTER_UNAUTHORIZED';
-      if (this.#isDeleted && (refused || isForbidden(cause))) {
+      if (this.#deleted !== undefined && isRefused(cause)) {
         const message = `${workloadText(this.ref)} is not restored: ${cause.message}; its namespace is going, it seems`;
         report({ event: 'warning', message });
         return 'settled';

@@ -60,7 +60,9 @@ describe.skipIf(cluster === undefined)('an end that finds the cluster changed', 
     await run.until('ready', START_MS);
     await its.scene.namespace.kubectl(['delete', 'deployment', 'web']);
     assert.equal((await run.exited).code, 0, run.transcript);
-    assert.match((await run.until('leaving')).reason, /deployment\/web was deleted/);
+    assert.equal((await run.until('leaving')).reason, 'deployment/web was deleted');
+    const restored = run.events.filter((event) => event.event === 'restored');
+    assert.ok(!restored.some(({ workload }) => workload === 'deployment/web'), run.transcript);
     await waitFor(async () => ((await its.scene.leftovers()) === '' ? true : undefined), {
       timeoutMs: 30_000,
       onTimeout: () => new Error('ConfigMap or Secret outlived the workload'),
