@@ -95,9 +95,9 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     const command = await run.until('command-started');
     process.kill(await guardianOn(its.scene.laptop), 'SIGKILL');
     const killedAtMs = Date.now();
+    const killed = once(run.child, 'exit');
     run.child.kill('SIGKILL');
-    process.kill(command.pid, 'SIGKILL'); // nobody is left to do it
-    await run.exited;
+    await killed;
     const tally = await its.scene.call('web', 40);
     assert.deepEqual([tally.by, tally.failures], [{ app: 40 }, []]);
 
@@ -120,5 +120,14 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     assert.equal(await next.interrupt(), 0, next.transcript);
     await its.assertRestored(next.transcript);
     await its.assertNothingOn(other);
+
+    // What it left on its own laptop only its own user can end.
+    assert.notEqual(await commandLineOf(command.pid), '');
+    const left = await runIntercept(its.scene.laptop, ['leave', '--all'], { namespace: its.scene.namespace });
+    assert.equal(left.code, 0, left.stderr);
+    assert.match(left.stderr, new RegExp(`the command \\(pid ${command.pid}\\) .* still runs: ending it`));
+    assert.equal(await commandLineOf(command.pid), '');
+    await its.assertNothingOn(its.scene.laptop);
+    await run.exited;
   });
 });
