@@ -8,7 +8,7 @@ import { cleanHistory } from './history.ts';
 import { keptDiff, objectText, othersDiff } from './kept.ts';
 import { AGENT_CONTAINER } from './names.ts';
 import { type Service, type Workload, type WorkloadRef, workloadText } from './objects.ts';
-import { type InstallRecord, recordServices } from './record.ts';
+import type { InstallRecord } from './record.ts';
 import { restoreServices, type ServiceBack } from './restore-services.ts';
 import { isRecordOf, lostRecordText, templateRestored, withAnnotation } from './restore-template.ts';
 import { type RolloutProgress, waitForRollout } from './rollout.ts';
@@ -48,8 +48,6 @@ export interface RestoreResult {
   readonly isGone: boolean;
   /** Names of the Services that were put back now. */
   readonly services: readonly string[];
-  /** The Service that was put back or need not be. */
-  readonly service: string | undefined;
 }
 
 /**
@@ -69,19 +67,18 @@ export async function restore(
   const state = workload === undefined ? undefined : readInstall(workload);
   const record = state !== undefined && 'record' in state ? state.record : undefined;
   const others = record !== undefined && options.installId !== undefined && options.installId !== record.installId;
-  if (others) return { outcome: 'nothing', isGone: false, services: [], service: undefined };
+  if (others) return { outcome: 'nothing', isGone: false, services: [] };
 
   const back = await servicesBack(client, ref, record, options);
   const services = back.map(({ service: { metadata } }) => metadata.name);
-  const service = services.at(-1);
   if (state?.state === 'unreadable') throw unreadable(ref, state.reason);
   if (workload === undefined || record === undefined) {
     // An install that is on a Service alone is over: somebody has put the workload back as it was.
     const over = back.flatMap(({ installId }) => installId ?? []);
     if (workload !== undefined) await clean(client, ref, workload, options, over);
     else if (ref.kind === 'ReplicaSet') await deleteTakenOut(client, ref.namespace, ref.name, signal);
-    const outcome = service === undefined ? 'nothing' : 'restored';
-    return { outcome, isGone: workload === undefined, services, service };
+    const outcome = back.length === 0 ? 'nothing' : 'restored';
+    return { outcome, isGone: workload === undefined, services };
   }
   const changed = await guardedPatch<Workload>(
     client,
@@ -90,13 +87,12 @@ export async function restore(
     { signal, known: workload },
   );
   if (changed?.changed === true) onProgress?.({ step: 'workload' });
-  if (changed !== undefined && options.waitForRollout === false)
-    return { outcome: 'partly', isGone: false, services, service: service ?? recordServices(record)[0] };
+  if (changed !== undefined && options.waitForRollout === false) return { outcome: 'partly', isGone: false, services };
   if (changed !== undefined) await untilRolledOut(client, ref, changed.object, options);
   await deleteObjects(client, ref.namespace, record, { signal });
   const isGone = changed === undefined || !(await finish(client, ref, record, options));
   onProgress?.({ step: 'cleaned' });
-  return { outcome: 'restored', isGone, services, service: service ?? recordServices(record)[0] };
+  return { outcome: 'restored', isGone, services };
 }
 
 function readRecord(workload: Workload): InstallRecord | undefined {

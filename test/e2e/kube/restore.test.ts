@@ -107,7 +107,7 @@ describe.skipIf(cluster === undefined)('restore on a real cluster', { timeout: T
     const ref = await bench.deploy({ name: 'deleted', ports: 'numeric', replicas: 1 });
     await bench.intercept('deleted');
     await bench.namespace.kubectl(['delete', 'deployment', 'deleted']);
-    assert.deepEqual(await restore(bench.client, ref), { outcome: 'restored', service: 'deleted' });
+    assert.deepEqual(await restore(bench.client, ref), { outcome: 'restored', isGone: true, services: ['deleted'] });
     const service = await bench.namespace.get<Service>('service/deleted');
     assert.equal(service.spec.ports?.[0]?.targetPort, 8080);
     assert.equal(service.metadata.annotations?.['kube-intercept.dev/intercept'], undefined);
