@@ -18,7 +18,7 @@ export interface StatusOptions {
 }
 
 const ASK_TIMEOUT_MS = 2_000;
-const MAX_REASON_CHARS = 100;
+const MAX_QUOTED_CHARS = 120;
 const WHO_ANSWERS = {
   laptop: 'this laptop answers',
   held: 'callers wait for the process',
@@ -71,7 +71,7 @@ function describeSession(record: SessionRecord, alive: boolean, answer: SessionS
   for (const port of answer.ports) lines.push(`  ${describePortStatus(port, answer)}`);
   for (const pod of answer.pods) lines.push(`  pod/${pod.pod}: ${describePodStatus(pod)}`);
   if (answer.network !== undefined) lines.push(`  ${describeNetwork(answer.network)}`);
-  if (answer.waitingFor !== undefined) lines.push(`  waiting for ${answer.waitingFor}`);
+  if (answer.waitingFor !== undefined) lines.push(`  waiting for ${shortened(answer.waitingFor)}`);
   return `${lines.join('\n')}\n`;
 }
 
@@ -80,13 +80,13 @@ export function describePodStatus({ state, carrier, roundTripMs, forMs = 0, reas
   const trip = roundTripMs === undefined ? '' : `, round trip ${roundTripMs.toFixed(1)} ms`;
   if (state === 'connected') return `connected by ${carrier}${trip}`;
   const open = state === 'reconnecting' ? 'what is open waits' : 'what was open is cut';
-  return `${state} for ${formatAge(forMs)} (${shortReason(reason ?? 'the way was lost')}); ${open}`;
+  return `${state} for ${formatAge(forMs)} (${shortened(reason ?? 'the way was lost')}); ${open}`;
 }
 
 /** Errors of the API server quote others', some hundred characters long; --json has them whole. */
-function shortReason(text: string): string {
+function shortened(text: string): string {
   const letters = [...text.replace(/\s+/g, ' ').trim()];
-  return letters.length <= MAX_REASON_CHARS ? letters.join('') : `${letters.slice(0, MAX_REASON_CHARS - 1).join('')}…`;
+  return letters.length <= MAX_QUOTED_CHARS ? letters.join('') : `${letters.slice(0, MAX_QUOTED_CHARS - 1).join('')}…`;
 }
 
 /** Its line of `intercept status`. */

@@ -149,7 +149,10 @@ describe.skipIf(cluster === undefined)('a session ends', () => {
     const [web, api] = await Promise.all([its.start('web'), its.start('api', { port: 3001 })]);
     await web.until('ready', START_MS);
     await api.until('patched', START_MS); // the rollout is under way
-    const all = await runIntercept(its.scene.laptop, ['leave', '--all'], { namespace: its.scene.namespace });
+    const { laptop, namespace } = its.scene;
+    const elsewhere = await runIntercept(laptop, ['leave', '--all', '-n', 'default'], { namespace });
+    assert.doesNotMatch(elsewhere.stderr, /leaving|restor/);
+    const all = await runIntercept(laptop, ['leave', '--all'], { namespace });
     assert.equal(all.code, 0, all.stderr);
     await api.exited;
     assert.deepEqual(await web.exited, { code: 0, signal: null }, web.transcript);
