@@ -95,7 +95,7 @@ export class BareSocket {
         left -= message.length;
         if (left <= 0) resolve();
       });
-      socket.once('close', () => reject(new Error('the bare WebSocket closed early')));
+      socket.once('error', reject);
     });
     socket.terminate();
     return mebibytesPerSecond(bytes, started);
@@ -106,8 +106,13 @@ export class BareSocket {
     const signal = AbortSignal.timeout(30_000);
     const socket = await openWebSocket(this.#access, { path, maxPayloadBytes: MAX_PAYLOAD_BYTES, signal });
     // once() waits for a message or an error: one that is closed on the way says neither.
-    socket.on('error', () => {});
-    socket.once('close', () => socket.emit('error', new Error('the bare WebSocket closed early')));
+    let cause: unknown;
+    socket.on('error', (error) => {
+      cause ??= error;
+    });
+    socket.once('close', (code, reason) => {
+      socket.emit('error', new Error(`the bare WebSocket closed early: ${code} ${reason}`, { cause }));
+    });
     socket.resume();
     return socket;
   }
