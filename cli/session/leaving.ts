@@ -69,7 +69,7 @@ export class Leaving {
 
   /**
    * Listens for Ctrl-C, SIGTERM and a closed terminal: see takeSignal().
-   * @returns stops listening
+   * @returns to be called when all is done: whoever still insists ends the program at once, with the exit code it has
    */
   handleSignals(log: Log): () => void {
     const handlers = Object.keys(SIGNALS).map((name) => {
@@ -83,6 +83,9 @@ export class Leaving {
     });
     return () => {
       for (const stop of handlers) stop();
+      for (const signal of Object.keys(SIGNALS)) process.on(signal, () => process.exit());
+      // Node takes a while to end, and a signal would be the end it tells of: nothing takes its handlers off in this way.
+      process.once('exit', () => process.exit());
     };
   }
 }

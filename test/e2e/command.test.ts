@@ -155,7 +155,7 @@ describe.skipIf(cluster === undefined)('the command after --', () => {
       };
       await waitFor(pressUntilEnded, {
         timeoutMs: 30_000,
-        intervalMs: 100,
+        intervalMs: 10, // also while the program ends
         onTimeout: () => new Error(`not ended; the terminal showed:\n${terminal.text}`),
       });
       assert.equal(await terminal.exited, 137, terminal.text); // the command's own end, by SIGKILL

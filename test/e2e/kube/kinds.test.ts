@@ -191,6 +191,6 @@ describe.skipIf(cluster === undefined)('kinds of workloads, on a real cluster', 
     const ref: WorkloadRef = await bench.deploy({ name: 'gone', kind: 'DaemonSet', ports: 'numeric' });
     await bench.intercept('gone');
     await bench.namespace.kubectl(['delete', workloadText(ref)]);
-    assert.deepEqual(await restore(bench.client, ref), { outcome: 'restored', service: 'gone' });
+    assert.deepEqual(await restore(bench.client, ref), { outcome: 'restored', isGone: true, services: ['gone'] });
   });
 });
