@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
 import { type InterceptRun, runIntercept, startIntercept } from '../support/intercept-run.ts';
@@ -78,10 +79,13 @@ describe.skipIf(cluster === undefined)('two sessions', () => {
   test('on one target: the second is refused with user, host and since when; first and cluster stay as they are', async () => {
     const first = await start(scene.laptop, 'web');
     await first.until('ready', START_MS);
-    await waitFor(async () => ((await scene.namespace.livePods('web-')).length === 2 ? true : undefined), {
-      timeoutMs: 30_000,
-      onTimeout: () => new Error('the old pods stay'),
-    });
+    // The last of a start: the old pods are told to end, and the Service, which was led past them, has its own target again.
+    const isSettled = async (): Promise<true | undefined> => {
+      const [service] = await scene.snapshot('service/web');
+      const pods = await scene.namespace.livePods('web-');
+      return isDeepStrictEqual(service, before[OBJECTS.indexOf('service/web')]) && pods.length === 2 ? true : undefined;
+    };
+    await waitFor(isSettled, { timeoutMs: 30_000, onTimeout: () => new Error('the old pods stay') });
     const during = await objectsNow();
 
     for (const laptop of [colleague, scene.laptop]) {
