@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { Copies, NO_COPIES } from '../src/http/h1/copies.ts';
 import { sideBytes } from '../src/http/meter.ts';
 import { type Resettable, VANISHED } from '../src/http/routing.ts';
 import { confirmEnd } from '../src/net/confirm-end.ts';
+import { endedWell } from '../src/net/ended-well.ts';
 import { closeAfterFailedReset } from '../src/net/failed-reset.ts';
 import type { ConnectionRoute } from './connection-route.ts';
 import { GoawayInsertion } from './goaway.ts';
@@ -21,7 +21,7 @@ import { callerHost, type LaptopStream, reset } from './sides.ts';
  * the session's OPENED, or at once when it is the app. Until then a refusal, a lost tunnel or silence leads to the app, which
  * gets the same bytes; afterwards a failure on one side is a reset on the other. One pair of pumps serves the connection
  * from accept to close: stream.pipeline() costs a third of the requests per second (LIBRARIES.md, http-proxy table), and
- * would have to begin anew when the answering side changes.
+ * would have to begin anew when the answering side changes. In one file, as pumps and fall-backs are one state machine.
  */
 export class Connection {
   readonly #caller: Socket;
@@ -339,9 +339,4 @@ export class Connection {
     this.#laptop?.leave();
     this.#route.onDone(this);
   }
-}
-
-/** Whether all that was sent to and by this side has passed. */
-function endedWell(side: Duplex): boolean {
-  return side.readableEnded && side.writableFinished && side.errored === null;
 }

@@ -1,5 +1,5 @@
 // How the params of control requests are read: they are whatever the peer sent.
-import { isRecord } from '../src/protocol/control.ts';
+import { isRecord } from '../src/is-record.ts';
 import { RequestFailure } from './request-failure.ts';
 
 export function isText(value: unknown): value is string {

@@ -1,12 +1,12 @@
 import { InterceptorError } from '../../src/errors.ts';
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
+import type { ClusterOptions } from '../common-options.ts';
 import { readInstall } from '../kube/annotation.ts';
 import { KubeClient } from '../kube/client.ts';
 import { execInPod } from '../kube/exec.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { isPodReady, workloadText } from '../kube/objects.ts';
 import { parseTarget, type ResolvedTarget, resolveTarget } from '../kube/target.ts';
-import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
 import { askSession } from '../session/control-socket.ts';
 import { dotenvWarning } from '../session/env-formats/dotenv.ts';

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { InterceptorError } from '../../src/errors.ts';
+import type { ClusterOptions } from '../common-options.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { contentHash } from '../kube/names.ts';
-import type { ClusterOptions } from '../program.ts';
 import { cleanUpFor } from '../session/janitor.ts';
 
 export interface JanitorOptions extends ClusterOptions {

@@ -1,6 +1,7 @@
 import { InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { Holder, SessionIdentity } from '../../src/protocol/control.ts';
+import type { ClusterOptions } from '../common-options.ts';
 import { readInstall } from '../kube/annotation.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
@@ -8,7 +9,6 @@ import { isWorkloadKind, type Workload, type WorkloadRef, workloadText } from '.
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { parseTarget, resolveTarget } from '../kube/target.ts';
 import { undoLeftovers } from '../network/system/undo.ts';
-import type { ClusterOptions } from '../program.ts';
 import { askAgents } from '../session/ask-agent.ts';
 import { askToLeave } from '../session/ask-to-leave.ts';
 import { handBack, readWorkload, restoreFailed } from '../session/hand-back.ts';

@@ -1,3 +1,4 @@
+import type { ClusterOptions } from '../common-options.ts';
 import { KubeClient } from '../kube/client.ts';
 import { type FoundInstall, findInstalls } from '../kube/inventory.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
@@ -5,7 +6,6 @@ import { isPodReady, type Pod, workloadText } from '../kube/objects.ts';
 import { listOwnPods } from '../kube/own-pod.ts';
 import { type InstallMode, type InstallRecord, recordServices } from '../kube/record.ts';
 import { namespaceMayExist, noSuchNamespace } from '../kube/target.ts';
-import type { ClusterOptions } from '../program.ts';
 import { askAgents, askPods } from '../session/ask-agent.ts';
 import { readWorkload } from '../session/hand-back.ts';
 import { newIdentity, whoIs } from '../session/identity.ts';

@@ -1,4 +1,4 @@
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import { askSession } from '../session/control-socket.ts';
 import { describeLeft, leftCommands } from '../session/left-commands.ts';
 import { isAlive, readSessionRecords, type SessionRecord } from '../session/state-files.ts';
@@ -9,7 +9,7 @@ import {
   type PortStatus,
   type SessionStatus,
 } from '../session/status.ts';
-import { describePort, plural } from '../ui/reporter.ts';
+import { describePort, plural } from '../ui/event-lines.ts';
 import { formatAge } from '../ui/table.ts';
 import { shownFilter } from './filter-text.ts';
 

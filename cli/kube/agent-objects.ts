@@ -1,6 +1,6 @@
 import { InterceptorError } from '../../src/errors.ts';
+import { isRecord } from '../../src/is-record.ts';
 import { AGENT_CODE_FILE } from '../../src/protocol/agent-config.ts';
-import { isRecord } from '../../src/protocol/control.ts';
 import type { KubeMetadata, KubeObject } from './client-types.ts';
 import type { AgentCredentials } from './credentials.ts';
 import { INSTALL_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from './names.ts';

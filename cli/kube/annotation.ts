@@ -1,6 +1,6 @@
 import { errorText, InterceptorError } from '../../src/errors.ts';
+import { isRecord } from '../../src/is-record.ts';
 import { isPort } from '../../src/protocol/agent-config.ts';
-import { isRecord } from '../../src/protocol/control.ts';
 import { shown } from '../../src/protocol/shown.ts';
 import { type Change, type PathStep, revertChanges } from './changes.ts';
 import type { KubeObject } from './client-types.ts';

@@ -1,4 +1,4 @@
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import { readInstall } from './annotation.ts';
 import { type Change, pathText, sameJson, undoneChanges } from './changes.ts';
 import { FIELD_MANAGER, type KubeObject } from './client.ts';

@@ -1,5 +1,5 @@
+import { isRecord } from '../../src/is-record.ts';
 import { AGENT_CONFIG_ENV, type AgentConfig, parseAgentConfig } from '../../src/protocol/agent-config.ts';
-import { isRecord } from '../../src/protocol/control.ts';
 import type { KubeObject } from '../kube/client.ts';
 import { AGENT_CONTAINER } from '../kube/names.ts';
 import type { InstallRecord } from '../kube/record.ts';

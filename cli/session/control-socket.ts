@@ -1,6 +1,6 @@
 import { chmod, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 
 /** Requests on a session's control socket: one JSON line each way, then the connection ends. */
 export type SocketRequest = { readonly method: 'status' } | { readonly method: 'leave'; readonly by: string };

@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { InterceptorError } from '../../src/errors.ts';
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
+import type { Background } from '../ui/event-lines.ts';
 import type { Report, SessionEvent } from '../ui/events.ts';
-import { type Background, createReporter, reporterForm } from '../ui/reporter.ts';
+import { createReporter, reporterForm } from '../ui/reporter.ts';
 import { privateFolder, stateFolder } from './state-files.ts';
 
 /** Set in the environment of the session that `--detach` puts into the background. */

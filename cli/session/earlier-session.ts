@@ -1,4 +1,4 @@
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import { pause } from './backoff.ts';
 import { askSession } from './control-socket.ts';
 import type { HostRef } from './host.ts';

@@ -1,4 +1,4 @@
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import { isForbidden, isNotFound, type KubeClient, type KubeObject, resourcePath } from '../kube/client.ts';
 import { pause } from './backoff.ts';
 

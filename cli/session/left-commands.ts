@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import type { Report } from '../ui/events.ts';
 import { endProcess, isRunning, markProcess, type ProcessMark } from './process-mark.ts';
 import { privateFolder, stateFolder } from './state-files.ts';

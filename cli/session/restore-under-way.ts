@@ -1,4 +1,4 @@
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import type { KubeObject } from '../kube/client-types.ts';
 
 /** A restore waits for its rollout, whose every step changes the workload; one that has changed nothing for this long has stopped. */

@@ -1,4 +1,4 @@
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import type { Service } from '../kube/objects.ts';
 
 /**

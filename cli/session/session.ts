@@ -42,7 +42,7 @@ export interface SessionOptions extends ProcessSideOptions {
   readonly guardian: Guardian;
 }
 
-/** One running command: brings the agent in, starts the process, moves the traffic, and gives everything back at the end. */
+/** One running command: brings the agent in, starts the process, moves the traffic, and gives everything back at the end. In one file: the order of it all. */
 export class Session {
   readonly #options: SessionOptions;
   readonly #process: ProcessSide;

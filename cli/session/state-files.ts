@@ -2,7 +2,7 @@ import { chmod, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'n
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Filter } from '../../src/http/filter.ts';
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 import type { PortReport } from '../ui/events.ts';
 import type { DirectRecord } from './direct/record.ts';
 

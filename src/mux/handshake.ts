@@ -1,14 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { InterceptorError } from '../errors.ts';
 import { decodeMessage, encodeFrame } from '../protocol/codec.ts';
-import {
-  type ControlMessage,
-  type HandshakeMessage,
-  type LinkAnswer,
-  type LinkOffer,
-  parseControlMessage,
-  type SessionIdentity,
-} from '../protocol/control.ts';
+import type { ControlMessage, HandshakeMessage, LinkAnswer, LinkOffer, SessionIdentity } from '../protocol/control.ts';
 import {
   computeProof,
   hashTranscript,
@@ -21,6 +14,7 @@ import {
 } from '../protocol/handshake.ts';
 import { deriveSealKeys, KeyAgreement } from '../protocol/key-agreement.ts';
 import { MAX_HANDSHAKE_BYTES } from '../protocol/limits.ts';
+import { parseControlMessage } from '../protocol/parse-control.ts';
 import { chooseVersion, PROTOCOL_VERSIONS } from '../protocol/versions.ts';
 import { HandshakeReader } from './handshake-reader.ts';
 import { Link } from './link.ts';

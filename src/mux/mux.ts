@@ -1,9 +1,10 @@
 import { errorText, InterceptorError } from '../errors.ts';
 import { type Log, silentLog } from '../log.ts';
 import { decodeMessage } from '../protocol/codec.ts';
-import { type ControlMessage, parseControlMessage } from '../protocol/control.ts';
+import type { ControlMessage } from '../protocol/control.ts';
 import type { Frame } from '../protocol/frames.ts';
 import { MAX_CONTROL_BYTES } from '../protocol/limits.ts';
+import { parseControlMessage } from '../protocol/parse-control.ts';
 import { Channel, type ChannelOwner, type OpenInfo } from './channel.ts';
 import { MUX_LIMITS, type MuxLimits } from './limits.ts';
 import { Link } from './link.ts';

@@ -8,6 +8,7 @@ import type { LaptopResult } from '../support/laptop.ts';
 import { clusterOrUndefined, Scene } from '../support/scene.ts';
 import { APP_CODE, APP_PORT } from '../support/workloads.ts';
 
+// In one file: all of it runs on one deployed scene, which takes longer than most of these tests.
 const cluster = await clusterOrUndefined();
 
 /** The app of `two` listens on a second port, too. */

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isRecord } from '../../src/protocol/control.ts';
+import { isRecord } from '../../src/is-record.ts';
 
 interface Counts {
   passed: number;

@@ -96,3 +96,6 @@ export async function startZoneServer(zone: Zone): Promise<ZoneServer> {
     },
   };
 }
+
+/** Every name has one address. */
+export const addressZone: Zone = ({ name }) => ({ answers: [{ name, type: 'A', ttl: 30, data: '10.0.0.1' }] });

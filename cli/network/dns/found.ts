@@ -3,7 +3,7 @@ import { emptyReply, syntheticReply } from '../../../src/dns/make.ts';
 import { type Question, RCODE, type Reply, readReply, TYPE } from '../../../src/dns/message.ts';
 import type { Origin } from './origins.ts';
 
-/** Of an address that never changes and is not learned: any. */
+/** Whatever is told does: the address never changes, and nothing is learned from it. */
 const LOOPBACK_TTL_SECONDS = 30;
 
 /** What was found out about a question; the reply is as its first asker would get it. */

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { isRecord } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
 import {
   isForbidden,
   isNotFound,

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
-import { isRecord } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
 import { codeOf } from './dial-answers.ts';
 import { dialFor, type ProxyContext, untilClosed } from './join.ts';
 import { MAX_CONTROL_LINE_BYTES, MAX_CONTROL_PENDING } from './limits.ts';

@@ -1,7 +1,7 @@
 import { chmod, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { systemErrorCode } from '../../../src/errors.ts';
-import { isRecord } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
 import { processStart } from '../../session/state-files.ts';
 import type { Action } from './change.ts';
 

@@ -1,5 +1,5 @@
 import { parseResolvConf } from '../../../src/dns/resolv-conf.ts';
-import { isRecord } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
 
 const MARK = '# kube-intercept:';
 const ORIGINAL = `${MARK} original `;

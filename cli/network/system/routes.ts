@@ -1,5 +1,5 @@
 import { BlockList, isIPv6 } from 'node:net';
-import { isRecord } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
 import { ROUTE_PROTOCOL } from './plan-linux.ts';
 
 /** A network the laptop has a way to. */

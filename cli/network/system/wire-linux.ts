@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseResolvConf } from '../../../src/dns/resolv-conf.ts';
 import { errorText } from '../../../src/errors.ts';
-import { isRecord } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
 import { perform, run } from './perform.ts';
 import { planResolvConf, planResolved, resolvedDomains } from './plan-linux.ts';
 import { isPointed } from './resolv-conf-file.ts';

@@ -1,6 +1,6 @@
 import { lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, isAbsolute, join } from 'node:path';
-import { isRecord } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
 import { isAlive, privateFolder, processStart, stateFolder } from '../state-files.ts';
 
 /** One session's folder of copies: `root` is $INTERCEPT_ROOT, `staging` on the same disk is where files arrive. */

@@ -1,6 +1,7 @@
 import { InterceptorError } from '../../../src/errors.ts';
 import { compileGlobs } from '../../../src/glob.ts';
-import { isRecord, type PodFile } from '../../../src/protocol/control.ts';
+import { isRecord } from '../../../src/is-record.ts';
+import type { PodFile } from '../../../src/protocol/control.ts';
 import { RequestRefused } from '../control-client.ts';
 import { pathNames } from './paths.ts';
 import type { FilesLimits, FilesTunnel } from './types.ts';

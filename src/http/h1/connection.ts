@@ -40,6 +40,7 @@ export function routeH1(caller: Resettable, first: Buffer, routes: HttpRoutes, o
   return new H1Connection(caller, routes, options).run(first);
 }
 
+/** In one file: what is unread, whose turn it is, upgrades and the end are one state machine. */
 class H1Connection implements ExchangeOwner {
   readonly #caller: Resettable;
   readonly #routes: HttpRoutes;

@@ -16,6 +16,7 @@ import type { Upstream, UpstreamUser } from './upstream.ts';
  * One request and its answer, or the tunnel they make. Until it is certain who answers the request's bytes are kept; who gets
  * them gets all of them, with its own fields behind the head's. A final answer that comes before the request is whole does not
  * end it: the rest is passed on (or dropped when the answerer has gone), as the caller framed it, and then the next begins.
+ * In one file: the request's side and the answer's decide about each other at every step.
  */
 export class Exchange implements UpstreamUser, AnswerReader {
   readonly #owner: ExchangeOwner;

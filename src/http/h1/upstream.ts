@@ -1,4 +1,5 @@
 import { confirmEnd } from '../../net/confirm-end.ts';
+import { endedWell } from '../../net/ended-well.ts';
 import { closeAfterFailedReset } from '../../net/failed-reset.ts';
 import type { Resettable } from '../routing.ts';
 import { LINGER_MS } from './limits.ts';
@@ -74,11 +75,6 @@ export class Upstream {
     this.over = true;
     resetAndClose(this.stream);
   }
-}
-
-/** Whether all that was sent to and by this side has passed. */
-export function endedWell(side: Resettable): boolean {
-  return side.readableEnded && side.writableFinished && side.errored === null;
 }
 
 /** Resets a side; one whose peer does not read would wait for its unsent bytes and is destroyed after a while. */

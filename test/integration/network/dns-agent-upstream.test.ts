@@ -7,12 +7,11 @@ import { Mux, type MuxStream } from '../../../src/mux/mux.ts';
 import { LengthPrefixReader, withLength } from '../../../src/net/length-prefix.ts';
 import { MemoryTransport } from '../../support/memory-transport.ts';
 import { until } from '../../support/until.ts';
-import { type Zone, zoneReply } from '../../support/zone-server.ts';
+import { addressZone, zoneReply } from '../../support/zone-server.ts';
 import { query } from '../../unit/dns/messages.ts';
 
 const live = new AbortController().signal;
 setMaxListeners(0, live); // of all questions here; in a session each has its own
-const addressZone: Zone = ({ name }) => ({ answers: [{ name, type: 'A', ttl: 30, data: '10.0.0.1' }] });
 const closing: (() => Promise<unknown> | unknown)[] = [];
 
 afterEach(async () => {

@@ -5,12 +5,18 @@ import dnsPacket from 'dns-packet';
 import { afterEach, describe, test } from 'vitest';
 import { LaptopUpstream, ServersUpstream } from '../../../cli/network/dns/laptop-upstream.ts';
 import { parseServer } from '../../../cli/network/dns/servers.ts';
-import { NXDOMAIN, startZoneServer, type Zone, type ZoneServer, zoneReply } from '../../support/zone-server.ts';
+import {
+  addressZone,
+  NXDOMAIN,
+  startZoneServer,
+  type Zone,
+  type ZoneServer,
+  zoneReply,
+} from '../../support/zone-server.ts';
 import { query } from '../../unit/dns/messages.ts';
 
 const live = new AbortController().signal;
 setMaxListeners(0, live); // of all questions here; in a session each has its own
-const addressZone: Zone = ({ name }) => ({ answers: [{ name, type: 'A', ttl: 30, data: '10.0.0.1' }] });
 const closing: (() => Promise<unknown> | unknown)[] = [];
 
 afterEach(async () => {

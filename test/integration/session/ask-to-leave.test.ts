@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { afterEach, beforeEach, onTestFinished, test } from 'vitest';
 import { askToLeave, LEAVE_TIMES } from '../../../cli/session/ask-to-leave.ts';
 import { listenControlSocket } from '../../../cli/session/control-socket.ts';
-import { processStart, type SessionRecord } from '../../../cli/session/state-files.ts';
+import type { SessionRecord } from '../../../cli/session/state-files.ts';
 import type { SessionEvent } from '../../../cli/ui/events.ts';
+import { sessionRecord } from '../../support/session-record.ts';
 import { StateFolder } from '../../support/state-folder.ts';
 
 const TIMES = { answerMs: 400, endMs: 600, tellMs: 100 };
@@ -24,27 +24,7 @@ async function session(): Promise<{ record: SessionRecord; kill: () => void }> {
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
   onTestFinished(() => void child.kill('SIGKILL'));
   const pid = child.pid ?? 0;
-  const record: SessionRecord = {
-    sessionId: 'abc',
-    pid,
-    processStart: await processStart(pid),
-    startedAtMs: 1,
-    context: 'test',
-    kubeconfig: undefined,
-    server: 'https://x',
-    namespace: 'shop',
-    target: 'web',
-    workloadKind: 'Deployment',
-    workloadName: 'web',
-    service: 'web',
-    services: [],
-    ports: [],
-    filter: undefined,
-    mirror: false,
-    direct: undefined,
-    socket: join(state.path, 'abc.sock'),
-    envFile: undefined,
-  };
+  const record = await sessionRecord(state.path, pid);
   return { record, kill: () => void child.kill('SIGKILL') };
 }
 

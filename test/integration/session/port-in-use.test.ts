@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { requireFreePort, requireNoTwin } from '../../../cli/session/port-in-use.ts';
-import { processStart, type SessionRecord, writeSessionRecord } from '../../../cli/session/state-files.ts';
+import { type SessionRecord, writeSessionRecord } from '../../../cli/session/state-files.ts';
 import { InterceptorError } from '../../../src/errors.ts';
+import { sessionRecord } from '../../support/session-record.ts';
 import { StateFolder } from '../../support/state-folder.ts';
 
 const HOSTS = ['127.0.0.1', '::1'];
@@ -48,19 +48,7 @@ test.each(['127.0.0.1', '0.0.0.0', '::1', '::'])('a listener on %s is named with
 
 /** Another session of this laptop, by a process that lives as long as the test's. */
 async function otherSession(localPort: number): Promise<SessionRecord> {
-  const record = {
-    sessionId: 'abc',
-    pid: process.ppid,
-    processStart: await processStart(process.ppid),
-    startedAtMs: 1,
-    context: 'test',
-    kubeconfig: undefined,
-    server: 'https://x',
-    namespace: 'shop',
-    target: 'web',
-    workloadKind: 'Deployment',
-    workloadName: 'web',
-    service: 'web',
+  const record = await sessionRecord(state.path, process.ppid, {
     services: [{ name: 'web', addresses: ['10.0.0.1'] }],
     ports: [
       {
@@ -72,12 +60,7 @@ async function otherSession(localPort: number): Promise<SessionRecord> {
         protocol: 'tcp' as const,
       },
     ],
-    filter: undefined,
-    mirror: false,
-    direct: undefined,
-    socket: join(state.path, 'abc.sock'),
-    envFile: undefined,
-  };
+  });
   await writeSessionRecord(record);
   return record;
 }

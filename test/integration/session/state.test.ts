@@ -8,12 +8,12 @@ import {
   controlSocketPath,
   isAlive,
   privateFolder,
-  processStart,
   readSessionRecords,
   removeSessionRecord,
   type SessionRecord,
   writeSessionRecord,
 } from '../../../cli/session/state-files.ts';
+import { sessionRecord } from '../../support/session-record.ts';
 import { StateFolder } from '../../support/state-folder.ts';
 
 let state: StateFolder;
@@ -22,30 +22,8 @@ beforeEach(async () => {
 });
 afterEach(() => state.close());
 
-async function record(fields: Partial<SessionRecord> = {}): Promise<SessionRecord> {
-  return {
-    sessionId: 'abc',
-    pid: process.pid,
-    processStart: await processStart(process.pid),
-    startedAtMs: 1,
-    context: 'test',
-    kubeconfig: undefined,
-    server: 'https://x',
-    namespace: 'shop',
-    target: 'web',
-    workloadKind: 'Deployment',
-    workloadName: 'web',
-    service: 'web',
-    services: [],
-    ports: [],
-    filter: undefined,
-    mirror: false,
-    direct: undefined,
-    socket: join(state.path, 'abc.sock'),
-    envFile: undefined,
-    ...fields,
-  };
-}
+const record = (fields: Partial<SessionRecord> = {}): Promise<SessionRecord> =>
+  sessionRecord(state.path, process.pid, fields);
 
 const mode = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8);
 

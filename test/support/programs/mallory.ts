@@ -5,9 +5,9 @@ import { createServer } from 'node:https';
 import type { Transport } from '../../../src/mux/transport.ts';
 import { acceptWebSocket, connectWebSocket } from '../../../src/net/transport/websocket.ts';
 import { decodeMessage, encodeFrame } from '../../../src/protocol/codec.ts';
-import { parseControlMessage } from '../../../src/protocol/control.ts';
 import { computeProof } from '../../../src/protocol/handshake.ts';
 import { KeyAgreement } from '../../../src/protocol/key-agreement.ts';
+import { parseControlMessage } from '../../../src/protocol/parse-control.ts';
 import { makeCertificate } from '../test-certificates.ts';
 
 const [mode = '', host = '', port = ''] = process.argv.slice(2);

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'vitest';
 import { InterceptorError } from '../../../src/errors.ts';
-import { type ControlMessage, parseControlMessage } from '../../../src/protocol/control.ts';
+import type { ControlMessage } from '../../../src/protocol/control.ts';
+import { parseControlMessage } from '../../../src/protocol/parse-control.ts';
 
 const HOLDER = { sessionId: 's', user: 'ann', host: 'desk', sinceMs: 1, lastSeenMs: 2, connected: true };
 const FILTER = { match: 'all', conditions: [{ on: 'method', match: { kind: 'exact', value: 'PUT' } }] } as const;

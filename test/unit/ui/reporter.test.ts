@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { onTestFinished, test, vi } from 'vitest';
+import type { Background } from '../../../cli/ui/event-lines.ts';
 import { clearPassingLine } from '../../../cli/ui/passing-line.ts';
-import { type Background, createReporter, reporterForm } from '../../../cli/ui/reporter.ts';
+import { createReporter, reporterForm } from '../../../cli/ui/reporter.ts';
 import { formatAge, formatTable } from '../../../cli/ui/table.ts';
 
 type Options = Parameters<typeof createReporter>[0];

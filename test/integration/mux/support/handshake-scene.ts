@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { Transport } from '../../../../src/mux/transport.ts';
 import { decodeMessage, encodeFrame } from '../../../../src/protocol/codec.ts';
-import { type HandshakeMessage, type LinkOffer, parseControlMessage } from '../../../../src/protocol/control.ts';
+import type { HandshakeMessage, LinkOffer } from '../../../../src/protocol/control.ts';
 import { KeyAgreement } from '../../../../src/protocol/key-agreement.ts';
+import { parseControlMessage } from '../../../../src/protocol/parse-control.ts';
 
 /** The install's Secret key. */
 export const key = randomBytes(32);
