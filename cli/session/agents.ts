@@ -21,6 +21,8 @@ import { FollowedPod } from './followed-pod.ts';
 import { podStatus } from './pod-status.ts';
 import type { PodStatus } from './status.ts';
 
+const RELEASE_TIMEOUT_MS = 1_000;
+
 export interface AgentsOptions extends ClaimsOptions {
   readonly access: KubeAccess;
   readonly tunnel: TunnelOption;
@@ -61,6 +63,8 @@ export class Agents {
   #settled = false;
   #wanted: number;
   #closed = false;
+  /** Nothing is claimed any more, and what was is given back. */
+  #released = false;
   readonly #exit = stickyTunnel(() => this.tunnels);
 
   constructor(options: AgentsOptions) {
@@ -69,7 +73,8 @@ export class Agents {
     this.#wanted = options.wanted;
     this.#claims = new Claims(options, {
       anyClaimed: () => this.tunnels.length > 0,
-      throwIfFailed: () => this.#condition.throwIfFailed(),
+      throwIfOver: () => this.#throwIfOver(),
+      refused: (error) => this.#giveUp(error),
       untilReached: (signal) => this.#untilReached(signal),
     });
   }
@@ -161,6 +166,7 @@ export class Agents {
    */
   async setRoute({ appPort, protocol }: AppPort, to: RouteTo): Promise<void> {
     this.#claims.route({ appPort, protocol }, to);
+    if (this.#released) return;
     const told = this.tunnels.map(async (tunnel) => {
       try {
         const followed = tunnel.control.request('route', { appPort, protocol, to });
@@ -173,10 +179,10 @@ export class Agents {
     await Promise.all(told);
   }
 
+  /** Gives back what is claimed, and what comes of a claim under way; nothing is claimed from now on. */
   async release(): Promise<void> {
-    await Promise.allSettled(
-      this.attached.map((tunnel) => tunnel.control.request('release', {}, { timeoutMs: 1_000 })),
-    );
+    this.#released = true;
+    await Promise.all(this.attached.map(release));
   }
 
   /** Closes all tunnels; the agents hand what comes to the app. */
@@ -215,11 +221,17 @@ export class Agents {
     onReached(tunnel);
     try {
       await this.#claims.claim(tunnel, signal);
+      if (this.#released || signal.aborted) await release(tunnel);
     } catch (error) {
       await tunnel.close();
       throw error;
     }
     return tunnel;
+  }
+
+  #throwIfOver(): void {
+    this.#condition.throwIfFailed();
+    if (this.#released) throw new InterceptorError('INTERNAL', 'the session ends');
   }
 
   #heard(pod: string, event: ControlEvent): void {
@@ -245,4 +257,9 @@ export class Agents {
     await this.#condition.until(() => pods().every(tried), signal);
     return pods().flatMap(({ reached }) => (reached === undefined || reached === 'not' ? [] : [reached]));
   }
+}
+
+/** Without it an agent keeps what is claimed for a while after the tunnel. Never rejects: the tunnel may be lost. */
+async function release(tunnel: AgentTunnel): Promise<void> {
+  await tunnel.control.request('release', {}, { timeoutMs: RELEASE_TIMEOUT_MS }).catch(() => {});
 }

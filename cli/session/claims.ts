@@ -1,3 +1,4 @@
+import type { InterceptorError } from '../../src/errors.ts';
 import type { AppPort, Holder, Intercept, RouteTo, SessionIdentity } from '../../src/protocol/control.ts';
 import type { AgentTunnel } from './agent-tunnel.ts';
 import { RequestRefused } from './control-client.ts';
@@ -25,8 +26,10 @@ export interface ClaimsOptions {
 export interface ClaimedAgents {
   /** Whether the ports are claimed on one of them. */
   anyClaimed(): boolean;
-  /** @throws why nothing more is claimed: the session gives up */
-  throwIfFailed(): void;
+  /** @throws why nothing more is claimed: the session gives up, or ends */
+  throwIfOver(): void;
+  /** An agent has refused, and it is not for this session to wait. */
+  refused(error: InterceptorError): void;
   /** Resolves, when the agent of every ready pod has been dialled once, with tunnels to those that were reached. */
   untilReached(signal: AbortSignal): Promise<readonly AgentTunnel[]>;
 }
@@ -70,7 +73,7 @@ export class Claims {
   async claim(tunnel: AgentTunnel, signal: AbortSignal): Promise<void> {
     const turn = this.#claiming.then(async () => {
       const { replaces, takeOver, holdMs } = this.#options;
-      this.#agents.throwIfFailed();
+      this.#agents.throwIfOver();
       const uses = takeOver ? await this.#recentUses(signal) : new Map<string, number>();
       const spares = [...uses.keys()];
       try {
@@ -79,7 +82,13 @@ export class Claims {
         if (!(error instanceof RequestRefused) || error.refusal.code !== 'TARGET_IN_USE') throw error;
         const { holder } = error.refusal;
         if (this.#waitsFor(holder)) throw new Error(`waiting for ${whoIs(holder)} to give up`);
-        throw inUse(this.#options, holder === undefined ? error.refusal : usedElsewhere(error.refusal, holder, uses));
+        const refusal = inUse(
+          this.#options,
+          holder === undefined ? error.refusal : usedElsewhere(error.refusal, holder, uses),
+        );
+        // Before anybody's turn comes: what a session that has given up gets, the one that waits for it is refused.
+        this.#agents.refused(refusal);
+        throw refusal;
       }
     });
     this.#claiming = turn.catch(() => {});

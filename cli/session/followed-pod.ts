@@ -174,8 +174,8 @@ export class FollowedPod {
   }
 }
 
-/** Errors that dialling again does not cure. */
+/** Errors that dialling again does not cure. What a claim is refused for is for Claims to say. */
 function isFinal(error: InterceptorError): boolean {
-  const final: readonly string[] = ['TARGET_IN_USE', 'TUNNEL_VERSION', 'TUNNEL_UNAUTHENTICATED', 'CLUSTER_FORBIDDEN'];
+  const final: readonly string[] = ['TUNNEL_VERSION', 'TUNNEL_UNAUTHENTICATED', 'CLUSTER_FORBIDDEN'];
   return final.includes(error.code);
 }

@@ -15,7 +15,12 @@ const options: ClaimsOptions = {
   holdMs: 1_000,
   replaces: [],
 };
-const alone: ClaimedAgents = { anyClaimed: () => false, throwIfFailed: () => {}, untilReached: async () => [] };
+const alone: ClaimedAgents = {
+  anyClaimed: () => false,
+  throwIfOver: () => {},
+  refused: () => {},
+  untilReached: async () => [],
+};
 
 /** A tunnel whose agent answers a request as `answer` does. */
 function tunnelTo(answer: (method: string, params: unknown) => Promise<unknown>): AgentTunnel {
@@ -80,15 +85,43 @@ test('of two sessions that have some pods each the one with the lesser id waits,
 });
 
 test('a session that gives up claims nothing more', async () => {
-  const throwIfFailed = (): void => {
+  const throwIfOver = (): void => {
     throw new Error('given up');
   };
-  const claims = new Claims(options, { ...alone, throwIfFailed });
+  const claims = new Claims(options, { ...alone, throwIfOver });
   await assert.rejects(
     claims.claim(
       tunnelTo(() => assert.fail('asked')),
       live,
     ),
     /given up/,
+  );
+});
+
+test('whoever is refused gives up before the next agent is asked', async () => {
+  let refused: Error | undefined;
+  const throwIfOver = (): void => {
+    if (refused !== undefined) throw refused;
+  };
+  const claims = new Claims(options, {
+    ...alone,
+    throwIfOver,
+    refused: (error) => {
+      refused = error;
+    },
+  });
+  const both = await Promise.allSettled([
+    claims.claim(
+      tunnelTo(() => heldBy('c')),
+      live,
+    ),
+    claims.claim(
+      tunnelTo(() => assert.fail('asked')),
+      live,
+    ),
+  ]);
+  assert.deepEqual(
+    both.map((one) => (one.status === 'rejected' ? one.reason.code : 'claimed')),
+    ['TARGET_IN_USE', 'TARGET_IN_USE'],
   );
 });
