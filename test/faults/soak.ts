@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { InterceptRun } from '../support/intercept-run.ts';
 import { laptopState } from '../support/laptop-state.ts';
 import { residentBytes } from '../support/processes.ts';
+import type { CallerLine } from '../support/programs/fault-lines.ts';
 import type { Scene } from '../support/scene.ts';
 import { startSession } from './cell.ts';
 import { figuresOf } from './figures.ts';
@@ -19,6 +20,8 @@ const SAMPLE_EVERY_MS = 10_000;
 /** What a process has loaded and compiled by then is none of the matter. */
 const WARM_UP_SHARE = 0.2;
 const MIXED = { requestsPerSecond: 100, webSockets: 20, transferBytes: 64 * MIB, transferBytesPerSecond: 8 * MIB };
+/** A cut is to be over sooner. */
+const UNUSUAL_MS = 5_000;
 const MARK = 'FAULTS_MARK=soak';
 const READY_MS = 120_000;
 /** Of so many cycles, one leaves for good; the others keep the agent. */
@@ -52,20 +55,35 @@ async function soakUnderLoad(setting: Setting, place: Place, minutes: number): P
   const load = await Load.start(setting.caller, place.url, 'mixed', MIXED, { maxMs: durationMs + 600_000 });
   await load.begun('laptop');
   const injectedAtMs = Date.now();
+  const cuts: number[] = [];
   for (let nextCutMs = CUT_EVERY_MS; Date.now() < injectedAtMs + durationMs; ) {
     await sleep(SAMPLE_EVERY_MS);
     samples.push(...(await sample(place.scene, run)));
     await load.read();
     if (Date.now() - injectedAtMs < nextCutMs) continue;
     nextCutMs += CUT_EVERY_MS;
+    cuts.push(Date.now());
     place.scene.laptop.relay.cut();
   }
   const times = { injectedAtMs, lastAtMs: Date.now(), healedAtMs: Date.now() };
-  const figures = figuresOf(await load.stop(), times, 'laptop');
+  const lines = await load.stop();
+  const figures = figuresOf(lines, times, 'laptop');
   const exitCode = await run.interrupt();
   console.log(JSON.stringify({ minutes, exitCode, ...figures }, null, 2));
+  printUnusual(lines, cuts);
   printSlopes(samples);
   return figures.wrongBytes === 0 && exitCode === 0;
+}
+
+/** Every request that failed or took long, and when that was seen from the last cut before. */
+function printUnusual(lines: readonly CallerLine[], cuts: readonly number[]): void {
+  const requests = lines.filter((line) => line.line === 'request');
+  for (const { kind, sentAtMs, tookMs, by, detail } of requests) {
+    if (by !== 'failed' && tookMs < UNUSUAL_MS) continue;
+    const cutAtMs = cuts.findLast((atMs) => atMs <= sentAtMs);
+    const since = cutAtMs === undefined ? 'before any cut' : `${sentAtMs - cutAtMs} ms after a cut`;
+    console.log(`${new Date(sentAtMs).toISOString()} ${kind}, ${since}: ${by} after ${tookMs} ms ${detail ?? ''}`);
+  }
 }
 
 /** Attaches and leaves again; all but every tenth time the agent stays, for the next. */
