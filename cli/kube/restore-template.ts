@@ -1,6 +1,14 @@
 import { ANNOTATION_PATH, readInstall, recordText } from './annotation.ts';
 import { ChangeList } from './change-list.ts';
-import { applyChanges, type Change, changeOf, type PathStep, storedChange } from './changes.ts';
+import {
+  applyChanges,
+  type Change,
+  changeOf,
+  type PathStep,
+  revertChanges,
+  sameJson,
+  storedChange,
+} from './changes.ts';
 import type { KubeClient } from './client.ts';
 import { INTERCEPT_ANNOTATION } from './names.ts';
 import { labelSelectorText, type Workload, type WorkloadRef, workloadsPath } from './objects.ts';
@@ -91,13 +99,14 @@ function renameOf({ path, was, now, ours }: Change): { alias: string; name: stri
 }
 
 /**
- * The annotation's text of a Deployment or Rollout from which somebody has taken it, with the agent still in the template: its
- * controller keeps a copy on the ReplicaSet. @returns undefined where there is none that fits. @throws InterceptorError CLUSTER_*
+ * The annotation's text of a Deployment or Rollout from which somebody has taken it: its controller keeps a copy on the
+ * ReplicaSet. @returns undefined where none `fits`. @throws InterceptorError CLUSTER_*
  */
 export async function lostRecordText(
   client: KubeClient,
   ref: WorkloadRef,
   workload: Workload,
+  fits: (text: string) => boolean,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   if (ref.kind !== 'Deployment' && ref.kind !== 'Rollout') return undefined;
@@ -108,7 +117,7 @@ export async function lostRecordText(
   const texts = sets.items
     .filter((set) => controllerOf(set)?.uid === workload.metadata.uid)
     .flatMap(({ metadata }) => metadata.annotations?.[INTERCEPT_ANNOTATION] ?? []);
-  return texts.find((text) => isRecordOf(text, workload));
+  return texts.find(fits);
 }
 
 /** Whether an annotation's text is of the agent that the template has: its volumes name the install's objects. Pure. */
@@ -124,4 +133,27 @@ export function isRecordOf(text: string, workload: Workload): boolean {
 /** The workload with the annotation put back. Pure. */
 export function withAnnotation(workload: Workload, text: string): Workload {
   return applyChanges(workload, [{ path: ANNOTATION_PATH, now: text }]);
+}
+
+/**
+ * The workload with the settings of its rollout put back. `kubectl rollout undo` puts back the template, and with it the annotations
+ * of then, ours not among them, and nothing else. @param text of the annotation that was there. Pure.
+ */
+export function settingsRestored(workload: Workload, text: string): Workload {
+  const settings = settingsOf(workload, text);
+  return settings === undefined ? workload : revertChanges(workload, settings);
+}
+
+/** Whether the old pods are held still by an install that the annotation's text is of, and that is not there any more. Pure. */
+export function isHeldBy(text: string, workload: Workload): boolean {
+  const hold = settingsOf(workload, text)?.filter(({ path }) => path[1] === 'minReadySeconds') ?? [];
+  return hold.length > 0 && !sameJson(revertChanges(workload, hold), workload);
+}
+
+/** Changes outside the template; undefined where the agent is in it, or the text cannot be read. */
+function settingsOf(workload: Workload, text: string): Change[] | undefined {
+  const state = readInstall(withAnnotation(workload, text));
+  if (state.state !== 'restoring') return undefined;
+  const { changes, hold = [] } = state.record;
+  return [...changes, ...hold].filter(({ path }) => path[0] === 'spec' && path[1] !== 'template');
 }

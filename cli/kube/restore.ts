@@ -10,7 +10,14 @@ import { AGENT_CONTAINER } from './names.ts';
 import { type Service, type Workload, type WorkloadRef, workloadText } from './objects.ts';
 import type { InstallRecord } from './record.ts';
 import { restoreServices, type ServiceBack } from './restore-services.ts';
-import { isRecordOf, lostRecordText, templateRestored, withAnnotation } from './restore-template.ts';
+import {
+  isHeldBy,
+  isRecordOf,
+  lostRecordText,
+  settingsRestored,
+  templateRestored,
+  withAnnotation,
+} from './restore-template.ts';
 import { type RolloutProgress, waitForRollout } from './rollout.ts';
 import { sweepOrphans } from './sweep.ts';
 import { deleteTakenOut } from './taken-out.ts';
@@ -28,7 +35,7 @@ export interface RestoreOptions {
   readonly deadlineMs?: number | undefined;
   /** The objects as they were without us, where the caller has seen them: what others have changed since is told. */
   readonly originals?: readonly (Workload | Service)[] | undefined;
-  /** The annotation's text, should somebody have taken it off a template that has the agent still. */
+  /** The annotation's text, should somebody have taken it off. */
   readonly recordText?: string | undefined;
   onProgress?: ((step: RestoreStep) => void) | undefined;
 }
@@ -75,9 +82,10 @@ export async function restore(
   if (workload === undefined || record === undefined) {
     // An install that is on a Service alone is over: somebody has put the workload back as it was.
     const over = back.flatMap(({ installId }) => installId ?? []);
+    const areSettingsBack = workload !== undefined && (await settingsBack(client, ref, workload, options));
     if (workload !== undefined) await clean(client, ref, workload, options, over);
     else if (ref.kind === 'ReplicaSet') await deleteTakenOut(client, ref.namespace, ref.name, signal);
-    const outcome = back.length === 0 ? 'nothing' : 'restored';
+    const outcome = back.length === 0 && !areSettingsBack ? 'nothing' : 'restored';
     return { outcome, isGone: workload === undefined, services };
   }
   const changed = await guardedPatch<Workload>(
@@ -109,7 +117,7 @@ export async function readWithRecord(
   const workload = await readOrUndefined<Workload>(client, workloadPath(ref), signal);
   if (workload === undefined || !isOrphaned(workload)) return workload;
   const known = recordText !== undefined && isRecordOf(recordText, workload) ? recordText : undefined;
-  const text = known ?? (await lostRecordText(client, ref, workload, signal));
+  const text = known ?? (await lostRecordText(client, ref, workload, (one) => isRecordOf(one, workload), signal));
   if (text === undefined) return workload;
   const patched = await guardedPatch<Workload>(
     client,
@@ -118,6 +126,26 @@ export async function readWithRecord(
     { signal, known: workload },
   );
   return patched?.object;
+}
+
+/** Of a workload whose template somebody has put back, and our annotation with it. @returns whether anything was to be done */
+async function settingsBack(
+  client: KubeClient,
+  ref: WorkloadRef,
+  workload: Workload,
+  { signal, recordText, onProgress }: RestoreOptions,
+): Promise<boolean> {
+  if (readInstall(workload).state !== 'none') return false;
+  const text = recordText ?? (await lostRecordText(client, ref, workload, (one) => isHeldBy(one, workload), signal));
+  if (text === undefined) return false;
+  const patched = await guardedPatch<Workload>(
+    client,
+    workloadPath(ref),
+    (current) => (readInstall(current).state === 'none' ? settingsRestored(current, text) : undefined),
+    { signal, known: workload },
+  );
+  if (patched?.changed === true) onProgress?.({ step: 'workload' });
+  return patched?.changed === true;
 }
 
 function isOrphaned(workload: Workload): boolean {

@@ -43,6 +43,18 @@ describe.skipIf(cluster === undefined)('an end that finds the cluster changed', 
     await its.assertNothingOn(its.scene.laptop);
   });
 
+  test('with kubectl rollout undo, while the old pods are held, puts back the settings that undo leaves as they are', async () => {
+    const run = await its.start('web');
+    await run.until('ready', START_MS);
+    await its.scene.namespace.kubectl(['rollout', 'undo', 'deployment/web']);
+    assert.equal((await run.exited).code, 13, run.transcript);
+    assert.equal((await run.until('error')).code, 'TARGET_REVERTED');
+    await its.assertRestored(run.transcript);
+    await its.scene.namespace.rolledOut('deployment/web');
+    assert.deepEqual((await its.scene.call('web', 20)).by, { app: 20 });
+    await its.assertNothingOn(its.scene.laptop);
+  });
+
   test('with the Service gone ends by itself and restores the workload', async () => {
     const run = await its.start('api');
     await run.until('ready', START_MS);

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'vitest';
 import { originalWorkload, readInstall, readRetarget } from '../../../cli/kube/annotation.ts';
 import { planDiff } from '../../../cli/kube/diff.ts';
+import { INTERCEPT_ANNOTATION } from '../../../cli/kube/names.ts';
 import type { Container, Service, Workload } from '../../../cli/kube/objects.ts';
 import type { InstallPlan } from '../../../cli/kube/plan.ts';
 import { HOLD_SECONDS, MAX_HELD_REPLICAS, released } from '../../../cli/kube/plan-hold.ts';
 import { planInstall } from '../../../cli/kube/plan-install.ts';
 import { planService, restoredService } from '../../../cli/kube/plan-service.ts';
-import { templateRestored } from '../../../cli/kube/restore.ts';
+import { isHeldBy, settingsRestored, templateRestored } from '../../../cli/kube/restore-template.ts';
 import { HoldRefused, holdRefusal } from '../../../cli/kube/rollout-hold.ts';
 import type { RolloutView } from '../../../cli/kube/rollout-judge.ts';
 import { installRequest, rawContainer, rawService, rawWorkload } from './raw-objects.ts';
@@ -59,6 +60,24 @@ describe('old pods that are held', () => {
   test('are let go only by who knows the install', () => {
     assert.equal(released(after, 'another'), after);
     assert.equal(released(original, plan.record.installId), original);
+  });
+
+  test('are let go where somebody has put the template and the annotations back, and nothing else', () => {
+    const text = after.metadata.annotations?.[INTERCEPT_ANNOTATION] ?? '';
+    const undone = {
+      ...after,
+      metadata: original.metadata,
+      spec: { ...after.spec, template: original.spec.template },
+    };
+    assert.ok(isHeldBy(text, undone));
+    assert.deepEqual(settingsRestored(undone, text), original);
+    const since = { ...undone, spec: { ...undone.spec, minReadySeconds: 7 } };
+    assert.equal(settingsRestored(since, text).spec.minReadySeconds, 7);
+    assert.equal(isHeldBy(text, since), false);
+    assert.equal(isHeldBy(text, original), false);
+    assert.equal(isHeldBy(text, after), false); // the agent is there
+    assert.equal(settingsRestored(after, text), after);
+    assert.equal(settingsRestored(undone, 'of another version'), undone);
   });
 
   test('leave a Deployment its own deadlines where these are longer', () => {
