@@ -1,18 +1,21 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorText, InterceptorError } from '../../src/errors.ts';
-import { createLog, jsonLines } from '../../src/log.ts';
+import { createLog, jsonLines, type Log } from '../../src/log.ts';
+import type { SessionIdentity } from '../../src/protocol/control.ts';
+import { readInstall } from '../kube/annotation.ts';
 import { KubeClient } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { isWorkloadKind, workloadText } from '../kube/objects.ts';
+import { isWorkloadKind, type Workload, workloadText } from '../kube/objects.ts';
 import { removeOwnPodNamed } from '../kube/own-pod.ts';
 import { rescueServices } from '../kube/restore-services.ts';
+import { askAgents } from './ask-agent.ts';
 import { backoffMs, pause } from './backoff.ts';
 import { removeEnvFile } from './env-file.ts';
 import { removeSessionFiles } from './files/folder.ts';
 import type { GuardianTask } from './guardian.ts';
 import { handBack, readWorkload } from './hand-back.ts';
-import { newIdentity } from './identity.ts';
+import { newIdentity, whoIs } from './identity.ts';
 import { forgetCommand } from './left-commands.ts';
 import { endProcess, type ProcessMark } from './process-mark.ts';
 import { privateFolder, removeSessionRecord, stateFolder } from './state-files.ts';
@@ -89,6 +92,7 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
     return true;
   }
   const identity = newIdentity();
+  if (workload !== undefined) await endOnAgents(client, workload, task.sessionId, identity, log);
   const outcome = await handBack({
     client,
     ref,
@@ -102,4 +106,18 @@ async function restoreFor(task: GuardianTask, log: ReturnType<typeof createLog>)
     log,
   });
   return outcome !== 'unsure';
+}
+
+/** Agents wait for a laptop that may be back: that this one is not, callers whose requests it had are told at once. */
+async function endOnAgents(
+  client: KubeClient,
+  workload: Workload,
+  sessionId: string,
+  identity: SessionIdentity,
+  log: Log,
+): Promise<void> {
+  const install = readInstall(workload);
+  if (install.state !== 'installed') return;
+  const params = { by: whoIs(identity), sessionIds: [sessionId] };
+  await askAgents(client, workload, install.record, identity, { method: 'evict', params }, log);
 }

@@ -8,10 +8,19 @@ import { RestoreScene, START_MS } from '../support/restore-scene.ts';
 import { Sampler } from '../support/sampler.ts';
 import { clusterOrUndefined } from '../support/scene.ts';
 import { guardianOn, processesOn } from '../support/traces.ts';
+import { APP_CODE } from '../support/workloads.ts';
 
 const cluster = await clusterOrUndefined();
 /** DESIGN section 1: the app answers "at once"; the issue's figure. */
 const APP_BACK_MS = 5_000;
+
+/** Sooner than an agent takes a laptop that is away for gone (30 s). */
+const ANSWERED_S = 15;
+/** A process that says so, and never answers. */
+const HANGING_CODE = APP_CODE.replace(
+  "if (request.url === '/env')",
+  "if (request.url === '/hang') return console.log('asked');\n    $&",
+);
 
 /** Of a process that has ended, '': also where nobody has asked how. */
 const commandLineOf = async (pid: number): Promise<string> =>
@@ -59,6 +68,34 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
       [],
       'the way back failed requests',
     );
+  });
+
+  test('with kill -9 while requests wait for their answers: the app answers what may be asked twice, the others are told why', async () => {
+    const run = await its.start('web', { command: ['--', 'node', '-e', HANGING_CODE] });
+    await run.until('ready', START_MS);
+    const ask = (method: string): Promise<{ stdout: string }> =>
+      its.scene.caller.exec([
+        'curl',
+        '-s',
+        '-m',
+        String(ANSWERED_S),
+        '-X',
+        method,
+        '-w',
+        ' %{http_code}',
+        'http://web/hang',
+      ]);
+    const asked = Promise.all(Array.from({ length: 8 }, (_, index) => ask(index % 2 === 0 ? 'GET' : 'POST')));
+    await waitFor(async () => (run.stdout.split('asked').length > 8 ? true : undefined), {
+      timeoutMs: 30_000,
+      onTimeout: () => new Error(`not all requests are with the process: ${run.stdout}`),
+    });
+    run.child.kill('SIGKILL');
+    await run.exited;
+    for (const [index, { stdout }] of (await asked).entries())
+      assert.match(stdout, index % 2 === 0 ? /^app \S+ GET \/hang 0\n 200$/ : /has vanished[\s\S]* 502$/, stdout);
+    await its.untilRestored(() => run.transcript);
+    await its.assertNothingOn(its.scene.laptop);
   });
 
   test('together with its guardian is taken over at once by its user’s next run on the same laptop', async () => {
