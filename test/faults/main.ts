@@ -50,3 +50,5 @@ else {
     await setting[Symbol.asyncDispose]();
   }
 }
+// Left to end by itself, Node 20.20 has been seen to spin in its own clean-up for 20 minutes (Environment::CleanupHandles).
+process.exit();
