@@ -1,7 +1,7 @@
 // Hours in minutes: mixed load with a cut every 20 s, and attach and leave over and over. What grows is told by its slope.
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { InterceptRun } from '../support/intercept-run.ts';
+import { type InterceptRun, runIntercept } from '../support/intercept-run.ts';
 import { laptopState } from '../support/laptop-state.ts';
 import { residentBytes } from '../support/processes.ts';
 import type { CallerLine } from '../support/programs/fault-lines.ts';
@@ -24,8 +24,7 @@ const MIXED = { requestsPerSecond: 100, webSockets: 20, transferBytes: 64 * MIB,
 const UNUSUAL_MS = 5_000;
 const MARK = 'FAULTS_MARK=soak';
 const READY_MS = 120_000;
-/** Of so many cycles, one leaves for good; the others keep the agent. */
-const CYCLES_KEEPING_AGENT = 10;
+const CYCLES_OF_ONE_AGENT = 10;
 
 interface Sample {
   readonly atMs: number;
@@ -86,20 +85,20 @@ function printUnusual(lines: readonly CallerLine[], cuts: readonly number[]): vo
   }
 }
 
-/** Attaches and leaves again; all but every tenth time the agent stays, for the next. */
+/** Attaches and leaves again; the agent stays for the next, until every tenth time it is taken out. */
 async function runCycles(place: Place, cycles: number): Promise<boolean> {
   const samples: Sample[] = [];
   const startedAtMs = Date.now();
   let wrong = 0;
   for (let cycle = 1; cycle <= cycles; cycle++) {
-    const isKeeping = cycle % CYCLES_KEEPING_AGENT !== 0 && cycle !== cycles;
-    const run = await startSession(place, { mark: 'soak', args: isKeeping ? ['--keep-agent'] : [] });
+    const run = await startSession(place, { mark: 'soak', args: ['--keep-agent'] });
     await run.until('ready', READY_MS);
     const { by, failures } = await place.scene.call(WORKLOAD, 5);
     const measured = await sample(place.scene, run);
     // An agent lives for ten cycles: of several with the same age the slope is one of their life.
     samples.push(...measured);
-    const exitCode = await run.interrupt();
+    let exitCode = await run.interrupt();
+    if (cycle % CYCLES_OF_ONE_AGENT === 0 || cycle === cycles) exitCode ||= await takeOut(place);
     if (exitCode === 0 && by.laptop === 5 && failures.length === 0) continue;
     wrong++;
     console.log(`cycle ${cycle}: exit code ${exitCode}, ${JSON.stringify({ by, failures })}\n${run.transcript}`);
@@ -108,6 +107,12 @@ async function runCycles(place: Place, cycles: number): Promise<boolean> {
   console.log(`${cycles} cycles in ${seconds} s, ${wrong} of them not as they should be`);
   printSlopes(samples);
   return wrong === 0;
+}
+
+/** @returns the exit code of `intercept leave` */
+async function takeOut({ scene }: Place): Promise<number | null> {
+  const { code } = await runIntercept(scene.laptop, ['leave', WORKLOAD], { namespace: scene.namespace });
+  return code;
 }
 
 async function sample(scene: Scene, run: InterceptRun): Promise<Sample[]> {
