@@ -10,8 +10,10 @@ export interface ClusterOptions {
   readonly kubeconfig?: string;
 }
 
+/** Of an option that may be repeated: all its values, in order. */
 export const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
+/** Of commands that may have a pod of their own. */
 export function asOption(): Option {
   return new Option('--as <serviceaccount>', 'service account of the pod of its own');
 }
@@ -60,6 +62,7 @@ export function withSession(command: Command): Command {
     .option('--json', 'report events as JSON lines');
 }
 
+/** ClusterOptions, and --debug. */
 export function withCluster(command: Command): Command {
   return command
     .option('-n, --namespace <name>', 'namespace (default: the context’s)')

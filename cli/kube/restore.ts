@@ -35,7 +35,7 @@ export interface RestoreOptions {
   readonly deadlineMs?: number | undefined;
   /** The objects as they were without us, where the caller has seen them: what others have changed since is told. */
   readonly originals?: readonly (Workload | Service)[] | undefined;
-  /** The annotation's text, should somebody have taken it off. */
+  /** The annotation's text, should somebody have taken it off; `originals` says of which workload. */
   readonly recordText?: string | undefined;
   onProgress?: ((step: RestoreStep) => void) | undefined;
 }
@@ -133,15 +133,20 @@ async function settingsBack(
   client: KubeClient,
   ref: WorkloadRef,
   workload: Workload,
-  { signal, recordText, onProgress }: RestoreOptions,
+  { signal, originals = [], recordText, onProgress }: RestoreOptions,
 ): Promise<boolean> {
   if (readInstall(workload).state !== 'none') return false;
-  const text = recordText ?? (await lostRecordText(client, ref, workload, (one) => isHeldBy(one, workload), signal));
+  // Of one that was made anew meanwhile nothing is ours, whatever values it has.
+  const known = originals.some(({ metadata }) => metadata.uid === workload.metadata.uid) ? recordText : undefined;
+  const text = known ?? (await lostRecordText(client, ref, workload, (one) => isHeldBy(one, workload), signal));
   if (text === undefined) return false;
   const patched = await guardedPatch<Workload>(
     client,
     workloadPath(ref),
-    (current) => (readInstall(current).state === 'none' ? settingsRestored(current, text) : undefined),
+    (current) => {
+      const isIt = current.metadata.uid === workload.metadata.uid && readInstall(current).state === 'none';
+      return isIt ? settingsRestored(current, text) : undefined;
+    },
     { signal, known: workload },
   );
   if (patched?.changed === true) onProgress?.({ step: 'workload' });

@@ -222,6 +222,7 @@ export class Agents {
     try {
       await this.#claims.claim(tunnel, signal);
       if (this.#released || signal.aborted) await release(tunnel);
+      this.#throwIfOver();
     } catch (error) {
       await tunnel.close();
       throw error;

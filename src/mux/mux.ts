@@ -37,7 +37,7 @@ export interface MuxStats {
 
 /**
  * Many streams on one link, or on one authenticated carrier (PROTOCOL.md). Owns it from here on. Any violation by the peer
- * ends the tunnel: `closed` says why.
+ * ends the tunnel: `closed` says why. In one file: what ends a tunnel, from whichever side, is one state machine.
  */
 export class Mux {
   /** Undefined after our own close(); else why the tunnel ended. All streams have been reset by then. */

@@ -13,6 +13,7 @@ import { INITIAL_WINDOW_BYTES } from '../../../src/protocol/limits.ts';
 import { CARRIERS, type CarrierPair } from '../../support/carriers.ts';
 import { until } from '../../support/until.ts';
 
+// In one file: every test runs over each kind of carrier, between the same two ends.
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const INFO = { kind: 'incoming', port: 8080, host: '10.1.2.3' } as const;

@@ -18,6 +18,7 @@ import { API_ADDRESS, API_ADDRESS_6, type PodDouble, startPodDouble } from './su
 import { run } from './support/run.ts';
 import { httpUpstream, tcpUpstream, type Upstream, udpEcho } from './support/upstreams.ts';
 
+// In one file: all of it runs with one bundle of the preload, in front of one pod double and proxy.
 let dir: string;
 let pod: PodDouble;
 let proxy: ProxyPort;

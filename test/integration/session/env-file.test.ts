@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { removeEnvFile, requireEnvFile, writeEnvFile } from '../../../cli/session/env-file.ts';
 import { removeLeftEnvFiles } from '../../../cli/session/recover.ts';
-import { processStart, type SessionRecord, writeSessionRecord } from '../../../cli/session/state-files.ts';
+import { writeSessionRecord } from '../../../cli/session/state-files.ts';
 import { InterceptorError } from '../../../src/errors.ts';
+import { sessionRecord } from '../../support/session-record.ts';
 import { StateFolder } from '../../support/state-folder.ts';
 import { runLoneGuardian } from './lone-guardian.ts';
 
@@ -89,28 +90,7 @@ test('a file that is absent or ours may be named, and is not touched by the chec
 
 test('the next command removes the environment file of a session that is gone, not that of a live one', async () => {
   const live = join(state.path, 'live.env');
-  const fields = { startedAtMs: 1, context: 'test', kubeconfig: undefined, server: 'https://x', namespace: 'shop' };
-  const workload = {
-    target: 'web',
-    workloadKind: 'Deployment',
-    workloadName: 'web',
-    service: 'web',
-    services: [],
-    ports: [],
-  };
-  const socket = join(state.path, 'x.sock');
-  const record: SessionRecord = {
-    ...fields,
-    ...workload,
-    filter: undefined,
-    mirror: false,
-    direct: undefined,
-    socket,
-    sessionId: 'live',
-    pid: process.pid,
-    processStart: await processStart(process.pid),
-    envFile: live,
-  };
+  const record = await sessionRecord(state.path, process.pid, { sessionId: 'live', envFile: live });
   await writeSessionRecord(record);
   await writeSessionRecord({ ...record, sessionId: 'dead', processStart: '1', envFile: path });
   await writeEnvFile(live, 'live', { A: '1' });
