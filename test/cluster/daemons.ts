@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readFile, readlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { lastLines, waitFor } from './exec.ts';
 import { PAUSE_IMAGE } from './images.ts';
@@ -51,8 +51,9 @@ export async function startDaemon(layout: Layout, node: NodeNamespace, name: Dae
 export async function isDaemonRunning(layout: Layout, name: Daemon): Promise<boolean> {
   const pid = await readFile(pidFile(layout, name), 'utf8').catch(() => undefined); // ENOENT: never started
   if (pid === undefined) return false;
-  const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // ENOENT: ended
-  return commandLine.startsWith('nsenter\0');
+  // Not its command line: that is empty until execve(2) is through, which spawn() does not wait for.
+  const program = await readlink(`/proc/${pid}/exe`).catch(() => ''); // ENOENT: ended
+  return basename(program) === 'nsenter';
 }
 
 /**

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
 import { waitFor } from '../cluster/exec.ts';
 import { runIntercept } from '../support/intercept-run.ts';
+import { isRunning } from '../support/processes.ts';
 import { RestoreScene, START_MS } from '../support/restore-scene.ts';
 import { Sampler } from '../support/sampler.ts';
 import { clusterOrUndefined } from '../support/scene.ts';
@@ -21,10 +21,6 @@ const HANGING_CODE = APP_CODE.replace(
   "if (request.url === '/env')",
   "if (request.url === '/hang') return console.log('asked');\n    $&",
 );
-
-/** Of a process that has ended, '': also where nobody has asked how. */
-const commandLineOf = async (pid: number): Promise<string> =>
-  await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''); // ENOENT
 
 describe.skipIf(cluster === undefined)('a session that is killed', () => {
   let its: RestoreScene;
@@ -107,13 +103,13 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     run.child.kill('SIGKILL');
     await killed;
     assert.notDeepEqual(await its.scene.snapshot('deployment/web', 'service/web'), its.before);
-    assert.notEqual(await commandLineOf(command.pid), ''); // nobody was there to end it
+    assert.equal(await isRunning(command.pid), true); // nobody was there to end it
     const status = await runIntercept(its.scene.laptop, ['status'], { namespace: its.scene.namespace });
     assert.match(status.stdout, new RegExp(`^the command \\(pid ${command.pid}\\) .* still runs`, 'm'));
 
     const next = await its.start('web');
     const ready = await next.until('ready', START_MS);
-    assert.equal(await commandLineOf(command.pid), '', next.transcript);
+    assert.equal(await isRunning(command.pid), false, next.transcript);
     await run.exited;
     assert.ok(
       next.events.some(({ event }) => event === 'agent-present'),
@@ -159,11 +155,11 @@ describe.skipIf(cluster === undefined)('a session that is killed', () => {
     await its.assertNothingOn(other);
 
     // What it left on its own laptop only its own user can end.
-    assert.notEqual(await commandLineOf(command.pid), '');
+    assert.equal(await isRunning(command.pid), true);
     const left = await runIntercept(its.scene.laptop, ['leave', '--all'], { namespace: its.scene.namespace });
     assert.equal(left.code, 0, left.stderr);
     assert.match(left.stderr, new RegExp(`the command \\(pid ${command.pid}\\) .* still runs: ending it`));
-    assert.equal(await commandLineOf(command.pid), '');
+    assert.equal(await isRunning(command.pid), false);
     await its.assertNothingOn(its.scene.laptop);
     await run.exited;
   });

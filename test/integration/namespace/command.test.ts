@@ -9,6 +9,7 @@ import {
   ORDINARY_UID,
   removeSessionFolder,
 } from '../../support/namespace-session.ts';
+import { isRunning } from '../../support/processes.ts';
 
 let folder: string;
 const sessions: NamespaceSession[] = [];
@@ -215,16 +216,11 @@ test('what the command leaves behind ends with the namespace, also what ignores 
   const meek = await started(session, 'exec sleep 300');
   const deaf = await started(session, 'trap "" TERM; while :; do sleep 0.2; done');
   const foreign = await started(other, 'exec sleep 300');
-  const runs = async (pid: number): Promise<boolean> =>
-    await readFile(`/proc/${pid}/cmdline`).then(
-      (line) => line.length > 0,
-      () => false, // ENOENT
-    );
-  assert.deepEqual(await Promise.all([meek, deaf, foreign].map(runs)), [true, true, true]);
+  assert.deepEqual(await Promise.all([meek, deaf, foreign].map(isRunning)), [true, true, true]);
   await session.end();
-  await waitFor(async () => ((await runs(meek)) || (await runs(deaf)) ? undefined : true), {
+  await waitFor(async () => ((await isRunning(meek)) || (await isRunning(deaf)) ? undefined : true), {
     timeoutMs: 5_000,
     onTimeout: () => new Error('what the command left behind still runs'),
   });
-  assert.equal(await runs(foreign), true);
+  assert.equal(await isRunning(foreign), true);
 });

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, test } from 'vitest';
 import { Command } from '../../../cli/session/command.ts';
 import { InterceptorError } from '../../../src/errors.ts';
 import { waitFor } from '../../cluster/exec.ts';
+import { isRunning } from '../../support/processes.ts';
 
 const env = { PATH: process.env.PATH ?? '' };
 let folder: string;
@@ -57,12 +58,6 @@ test('forcing ends what the command started, too', async () => {
     onTimeout: () => new Error('the grandchild still runs'),
   });
 });
-
-/** Not gone and no zombie. */
-async function isRunning(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
-  return stat !== '' && !/\) Z /.test(stat);
-}
 
 test('the guardian’s input ends with the process that holds it', async () => {
   // What guardian.ts relies on: kill -9 of the parent closes the pipe.
