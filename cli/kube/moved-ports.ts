@@ -1,6 +1,6 @@
-import type { Service, ServicePort } from './objects.ts';
+import type { PodTemplate, Service, ServicePort } from './objects.ts';
 import { portAlias } from './plan-hold.ts';
-import { protocolOf } from './pod-ports.ts';
+import { protocolOf, targetOf } from './pod-ports.ts';
 import type { PortChoice } from './ports.ts';
 import type { InstallRecord } from './record.ts';
 
@@ -18,11 +18,39 @@ export type PortWay =
       readonly now: number | string | undefined;
     };
 
-/** The ways of those ports that the Service has been asked for; none in modes other than sidecar, which leave Services alone. Pure. */
-export function portWays(service: Service, record: InstallRecord, asked: readonly AskedPort[]): PortWay[] {
-  if (record.mode.kind !== 'sidecar') return [];
-  const { name } = service.metadata;
-  return asked.flatMap((one) => (one.service === name ? (wayOf(service, record, one) ?? []) : []));
+/**
+ * The ways of those ports that the Service has been asked for. Pure.
+ * @param template the workload's, without the agent: what the Service's port names mean where the agent has the app's ports
+ */
+export function portWays(
+  service: Service,
+  record: InstallRecord,
+  asked: readonly AskedPort[],
+  template: PodTemplate,
+): PortWay[] {
+  const ours = asked.filter((one) => one.service === service.metadata.name);
+  if (record.mode.kind === 'sidecar') return ours.flatMap((one) => wayOf(service, record, one) ?? []);
+  if (service.spec.clusterIP === 'None') return []; // its callers come to the pods' addresses, whatever it says
+  return ours.map((one) => wayInPod(service, template, one));
+}
+
+/** Where the agent has the app's ports, callers come to it as long as the Service leads to those. */
+function wayInPod(
+  service: Service,
+  template: PodTemplate,
+  { servicePort: port, appPort, protocol }: AskedPort,
+): PortWay {
+  const leads = (one: ServicePort): boolean => targetOf(service, one, template)?.appPort === appPort;
+  const ports = (service.spec.ports ?? []).filter((one) => protocolOf(one) === protocol);
+  const same = ports.find((one) => one.port === port);
+  // Given another number it leads where it led; callers have to follow.
+  if (same === undefined ? ports.some(leads) : leads(same)) return { leads: 'agent', port };
+  return {
+    leads: 'elsewhere',
+    port,
+    was: appPort,
+    now: same === undefined ? undefined : (same.targetPort ?? same.port),
+  };
 }
 
 function wayOf(service: Service, { routes }: InstallRecord, asked: AskedPort): PortWay | undefined {

@@ -1,13 +1,13 @@
 import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
-import { readInstall } from '../kube/annotation.ts';
+import { originalWorkload, readInstall } from '../kube/annotation.ts';
 import { applyChanges, sameJson } from '../kube/changes.ts';
 import { FIELD_MANAGER, type KubeClient, type KubeObject } from '../kube/client.ts';
 import { afterRevertHint, gitOpsOwner } from '../kube/gitops.ts';
 import { corePath, guardedPatch, readOrUndefined } from '../kube/guarded-patch.ts';
 import { objectText } from '../kube/kept.ts';
 import { type AskedPort, movedHint, movedText, portWays } from '../kube/moved-ports.ts';
-import type { Service, Workload, WorkloadRef } from '../kube/objects.ts';
+import type { PodTemplate, Service, Workload, WorkloadRef } from '../kube/objects.ts';
 import { planService } from '../kube/plan-service.ts';
 import type { InstallRecord } from '../kube/record.ts';
 import { rescueServices } from '../kube/restore-services.ts';
@@ -27,8 +27,9 @@ export interface HoldOptions {
   readonly record: InstallRecord;
   /** What is intercepted. */
   readonly ports: readonly AskedPort[];
-  /** The workload and its Services as they were found: whose they are. */
-  readonly objects: readonly KubeObject[];
+  readonly workload: Workload;
+  /** The intercepted Services as they were found. */
+  readonly services: readonly Service[];
   readonly signal: AbortSignal;
   readonly report: Report;
   readonly log: Log;
@@ -47,11 +48,13 @@ export class HeldInstall {
   readonly #options: HoldOptions;
   /** As they were when they led to the agents last. */
   readonly #leading = new Map<string, Service>();
+  #template: PodTemplate;
   #setAgain = 0;
   #over = false;
 
   constructor(options: HoldOptions) {
     this.#options = options;
+    this.#template = originalWorkload(options.workload).spec.template;
   }
 
   /** A Service has been pointed to the agents. */
@@ -61,6 +64,7 @@ export class HeldInstall {
 
   /** Judges a state of the workload, and does what is to be done; resolves at the latest with the signal, without error. */
   async sawWorkload(before: Workload, seen: Workload): Promise<void> {
+    this.#template = originalWorkload(seen).spec.template;
     if (this.#over || revertText(seen, this.#options.record.installId) === undefined) return;
     await this.#untilDone(() => this.#judgeWorkload(before));
   }
@@ -145,7 +149,7 @@ export class HeldInstall {
   /** What somebody has led elsewhere is not put back: it is theirs, and who listens there nobody here can tell. */
   #isMoved(service: Service, who: string | undefined): boolean {
     const { record, ports } = this.#options;
-    const ways = portWays(service, record, ports);
+    const ways = portWays(service, record, ports, this.#template);
     const what = movedText(ways);
     if (what === '') return false;
     const by = who === undefined || who === FIELD_MANAGER ? 'somebody' : who;
@@ -156,7 +160,7 @@ export class HeldInstall {
 
   #leadsToAgent(service: Service): boolean {
     const { ref, record, ports } = this.#options;
-    const ways = portWays(service, record, ports);
+    const ways = portWays(service, record, ports, this.#template);
     if (ways.some(({ leads }) => leads === 'elsewhere')) return false;
     try {
       const planned = planService(service, ref, record);
@@ -213,7 +217,8 @@ export class HeldInstall {
   /** @param more what is known besides, and who answers */
   #reverted(object: KubeObject, who: string | undefined, more: string): void {
     const text = `${objectText(object)} has been put back by ${who ?? 'somebody'} while it was intercepted${more}`;
-    const hint = afterRevertHint(object, who, this.#options.objects);
+    const { workload, services } = this.#options;
+    const hint = afterRevertHint(object, who, [workload, ...services]);
     this.#end(text, new InterceptorError('TARGET_REVERTED', text, { hint }));
   }
 

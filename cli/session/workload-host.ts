@@ -121,8 +121,8 @@ export class WorkloadHost implements AgentHost {
     const services = new Set(request.ports.flatMap(({ service }) => service ?? []));
     const retarget = async (service: string): Promise<unknown> => await this.retarget(service, signal);
     const { ports } = request;
-    const objects = [workload, ...request.services.filter(({ metadata }) => services.has(metadata.name))];
-    const ours = { client, ref: this.ref, record, ports, objects };
+    const asked = request.services.filter(({ metadata }) => services.has(metadata.name));
+    const ours = { client, ref: this.ref, record, ports, workload, services: asked };
     const held = new HeldInstall({ ...ours, signal, report, log, retarget, onGone });
     this.#held = held;
     const settled = this.#oldPods?.settle(signal);

@@ -3,6 +3,7 @@ import { test } from 'vitest';
 import type { Service, ServicePort } from '../../../cli/kube/objects.ts';
 import { planInstall } from '../../../cli/kube/plan-install.ts';
 import { planService } from '../../../cli/kube/plan-service.ts';
+import type { InstallMode } from '../../../cli/kube/record.ts';
 import { HeldInstall, MAX_SET_AGAIN } from '../../../cli/session/hold-install.ts';
 import type { SessionEvent } from '../../../cli/ui/events.ts';
 import type { InterceptorError } from '../../../src/errors.ts';
@@ -15,8 +16,11 @@ const web = rawService([{ name: 'web', port: 80, protocol: 'TCP', targetPort: 80
 const deployment = rawWorkload('Deployment', [rawContainer()]);
 
 /** An API server with the Service alone, and a session that has pointed it at its agents. */
-async function heldService(original = web) {
-  const request = installRequest(deployment, original, { ports: portsThrough(original, deployment, 80) });
+async function heldService(original = web, mode: InstallMode = { kind: 'sidecar' }) {
+  const request = installRequest(deployment, original, {
+    mode,
+    ports: portsThrough(original, deployment, 80, { mode }),
+  });
   const { record } = planInstall(deployment, request, AT);
   let stored: Service | undefined;
   const store = (service: Service, manager: string): void => {
@@ -29,7 +33,7 @@ async function heldService(original = web) {
   };
   const retargetNow = (): void => {
     const planned = planService(stored ?? original, request, record);
-    if (planned !== undefined) store(planned, 'kube-intercept');
+    store(planned ?? stored ?? original, 'kube-intercept');
   };
   retargetNow();
   const server = await wireServer((_, response) => {
@@ -45,7 +49,8 @@ async function heldService(original = web) {
     ref: { kind: 'Deployment', namespace: 'shop', name: 'web' },
     record,
     ports: request.ports,
-    objects: [deployment, original],
+    workload: deployment,
+    services: [original],
     signal: new AbortController().signal,
     report: (event) => events.push(event),
     log: silentLog,
@@ -127,4 +132,15 @@ test('a port that nobody asked for may be led elsewhere: the session goes on', a
   its.edit([...to(pointed ?? ''), { ...admin, targetPort: 9999 }]);
   await its.see();
   assert.deepEqual([its.targets(), its.warnings(), its.ends], [[pointed, 9999], [], []]);
+});
+
+test('where the agent has the app’s ports, one that is led elsewhere ends the session, and a name for the same port does not', async () => {
+  const its = await heldService(web, { kind: 'replace' });
+  its.edit(to('http'));
+  await its.see();
+  assert.deepEqual([its.warnings(), its.ends], [[], []]);
+  its.edit(to(9090));
+  await its.see();
+  assert.deepEqual([its.targets(), its.warnings()], [[9090], []]);
+  assert.match(its.ends[0]?.reason ?? '', /changed by kubectl-patch .*: port 80 goes to 9090 now, not to the agent/);
 });
