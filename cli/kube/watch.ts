@@ -78,18 +78,19 @@ class Supervisor<T extends KubeObject> {
     const { signal, labelSelector, fieldSelector } = this.#options;
     const list = await this.#client.list<T>(this.#path, { signal, labelSelector, fieldSelector });
     if (list.items.length > MAX_OBJECTS) throw new Error(`${this.#path} has more than ${MAX_OBJECTS} objects to watch`);
-    const gone = new Map(this.#known);
+    const listed = new Set(list.items.map(keyOf));
+    // First: an object that was made anew has the name of the one that vanished (a StatefulSet's pod).
+    for (const [key, object] of [...this.#known]) {
+      if (listed.has(key)) continue;
+      this.#known.delete(key);
+      yield { type: 'DELETED', object };
+    }
     for (const object of list.items) {
       const key = keyOf(object);
-      gone.delete(key);
       const before = this.#known.get(key);
       this.#known.set(key, object);
       if (before === undefined) yield { type: 'ADDED', object };
       else if (before.metadata.resourceVersion !== object.metadata.resourceVersion) yield { type: 'MODIFIED', object };
-    }
-    for (const [key, object] of gone) {
-      this.#known.delete(key);
-      yield { type: 'DELETED', object };
     }
     this.#resourceVersion = list.metadata.resourceVersion;
     yield { type: 'SYNC' };

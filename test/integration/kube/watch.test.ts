@@ -128,8 +128,8 @@ test('when the history is gone (410, as status or as event) the differences of a
     'ADDED a',
     'ADDED b',
     'SYNC',
-    'ADDED c',
     'DELETED b',
+    'ADDED c',
     'SYNC',
     'MODIFIED a',
     'SYNC',
@@ -142,7 +142,7 @@ test('an object made again under its name is another object', async () => {
     [[pod('a', '1')], [again]],
     [(response) => sendJson(response, 410, statusObject(410, 'Expired', ''))],
   );
-  assert.deepEqual(await take(script, 5), ['ADDED a', 'SYNC', 'ADDED a', 'DELETED a', 'SYNC']);
+  assert.deepEqual(await take(script, 5), ['ADDED a', 'SYNC', 'DELETED a', 'ADDED a', 'SYNC']);
 });
 
 test('a server that ends or refuses every watch at once is not asked in a tight loop', async () => {
