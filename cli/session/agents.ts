@@ -219,6 +219,11 @@ export class Agents {
     };
     const tunnel = await this.#carriers.dial((carrier) => connectAgentTunnel(options, carrier, signal));
     onReached(tunnel);
+    let claiming = true;
+    // Nobody brings it another carrier before it is claimed, and the claims of all other pods wait for this one.
+    void tunnel.untilDetached().then(() => {
+      if (claiming) void tunnel.close();
+    });
     try {
       await this.#claims.claim(tunnel, signal);
       if (this.#released || signal.aborted) await release(tunnel);
@@ -226,6 +231,8 @@ export class Agents {
     } catch (error) {
       await tunnel.close();
       throw error;
+    } finally {
+      claiming = false;
     }
     return tunnel;
   }
