@@ -25,7 +25,8 @@ export function sessionReporter(options: { json: boolean; command: boolean; back
   if (isDetachedChild()) {
     const toFile = createReporter({ form: 'json', out: process.stdout, colour: false });
     return (event) => {
-      if (process.connected) process.send?.(event);
+      // With a callback: the starter may be gone, of which we have not heard, and an EPIPE that nobody takes ends the session.
+      if (process.connected) process.send?.(event, () => {});
       // The file is a log: the proxy's password is not for it.
       toFile(event.event === 'network' ? { ...event, variables: {} } : event);
     };
@@ -89,5 +90,5 @@ export async function runDetached(options: { json: boolean; target: string }): P
 export function reportToStarter(error: InterceptorError): void {
   if (!isDetachedChild()) return;
   const { code, message, hint, exitCode } = error;
-  process.send?.({ event: 'error', code, message, ...(hint === undefined ? {} : { hint }), exitCode });
+  process.send?.({ event: 'error', code, message, ...(hint === undefined ? {} : { hint }), exitCode }, () => {});
 }
