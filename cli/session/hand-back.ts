@@ -34,6 +34,9 @@ export interface HandBackOptions {
   readonly signal?: AbortSignal;
 }
 
+/** An install this young may belong to a session that has not dialled yet. */
+export const STARTING_GRACE_MS = 120_000;
+
 /** `unsure`: all that hold the agent have lost their tunnels: they come back within a moment, or never. */
 export type HandBackOutcome = 'restored' | 'kept' | 'unsure' | 'nothing';
 
@@ -62,6 +65,14 @@ export async function handBack(options: HandBackOptions): Promise<HandBackOutcom
     if (holder !== undefined) {
       kept(holder.connected ? `${whoIs(holder)} uses it` : `${whoIs(holder)}, who uses it, has just lost the tunnel`);
       return holder.connected ? 'kept' : 'unsure';
+    }
+    // A colleague's install of which no pod is up yet: nobody could claim anything so far.
+    const isTheirs = options.over !== undefined && install.record.installId !== options.over;
+    const ageMs = Date.now() - Date.parse(install.record.createdAt);
+    if (options.takesOut === 'unused' && isTheirs && statuses.length === 0 && ageMs < STARTING_GRACE_MS) {
+      const { user, host } = install.record.createdBy;
+      kept(`${user}@${host} has just brought it in`);
+      return 'unsure';
     }
   }
   const result = await restore(client, ref, {

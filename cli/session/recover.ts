@@ -14,7 +14,7 @@ import { podUsesInstall } from './agent-pods.ts';
 import { askPods } from './ask-agent.ts';
 import { removeEnvFile } from './env-file.ts';
 import { removeLeftFiles } from './files/folder.ts';
-import { handBack, otherHolders, readWorkload } from './hand-back.ts';
+import { handBack, otherHolders, readWorkload, STARTING_GRACE_MS } from './hand-back.ts';
 import type { HostRef } from './host.ts';
 import { removeLeftPods } from './recover-pods.ts';
 import { mayBeRestoring } from './restore-under-way.ts';
@@ -22,8 +22,6 @@ import { isAlive, readSessionRecords, removeSessionRecord, type SessionRecord } 
 
 /** An agent that no session has used for this long is left behind: longer than a session takes to dial again. */
 export const ABANDONED_AFTER_MS = 30_000;
-/** An install this young may belong to a session that has not dialled yet. */
-const STARTING_GRACE_MS = 120_000;
 
 /** Records on this laptop of sessions that are gone without restoring. */
 export async function deadSessions(): Promise<SessionRecord[]> {
