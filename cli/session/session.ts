@@ -142,12 +142,14 @@ export class Session {
     const agents = this.#createAgents(await host.bring(signal));
     this.#agents = agents;
     traffic?.attach(agents);
+    const followed = host.follow(this.#watching.signal, {
+      onPod: (type, pod) => agents.see(type, pod),
+      onWanted: (replicas) => agents.setWanted(replicas),
+      onGone: (reason, error) => this.#endBecause(reason, error),
+    });
+    // What cannot be followed is not held. At the end nothing of it may be thrown: it would keep us from handing back.
     this.#tasks.add(
-      host.follow(this.#watching.signal, {
-        onPod: (type, pod) => agents.see(type, pod),
-        onWanted: (replicas) => agents.setWanted(replicas),
-        onGone: (reason, error) => this.#endBecause(reason, error),
-      }),
+      followed.catch((error: unknown) => leaving.ask({ reason: 'the cluster cannot be followed', exitCode: 1, error })),
     );
     const wait = (what: string): void => {
       this.#waitingFor = what;
