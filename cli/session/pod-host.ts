@@ -1,9 +1,9 @@
 import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
-import type { KubeClient } from '../kube/client.ts';
+import { isForbidden, type KubeClient } from '../kube/client.ts';
 import { corePath } from '../kube/guarded-patch.ts';
 import { newInstallId, ownPodName } from '../kube/names.ts';
-import { createOwnPod, type OwnPod, type OwnPodRequest, removeOwnPod } from '../kube/own-pod.ts';
+import { createOwnPod, type OwnPod, type OwnPodRequest, removeOwnPod, removeOwnPodNamed } from '../kube/own-pod.ts';
 import { untilOwnPodRuns } from '../kube/own-pod-wait.ts';
 import { watch } from '../kube/watch.ts';
 import type { Report } from '../ui/events.ts';
@@ -23,6 +23,8 @@ export class PodHost implements AgentHost {
   readonly #options: PodHostOptions;
   readonly #request: OwnPodRequest;
   #own: OwnPod | undefined;
+  /** A pod may be there although bring() has failed: the answer to its creation was lost, or its removal failed. */
+  #mayBeThere = false;
   #ending = false;
 
   constructor(options: PodHostOptions) {
@@ -42,6 +44,7 @@ export class PodHost implements AgentHost {
 
   async bring(signal: AbortSignal): Promise<Brought> {
     const { client, report } = this.#options;
+    this.#mayBeThere = true;
     const { pod, record, credentials } = await createOwnPod(client, this.#request, { signal });
     this.#own = { pod, record };
     report({ event: 'created', workload: this.#text, namespace: this.ref.namespace, agentImage: record.image });
@@ -76,11 +79,15 @@ export class PodHost implements AgentHost {
   async handBack({ signal }: HostEnd): Promise<'settled'> {
     const { client, report } = this.#options;
     const own = this.#own;
-    if (own === undefined) return 'settled'; // createOwnPod() leaves nothing when it fails
+    if (own === undefined && !this.#mayBeThere) return 'settled';
     this.#ending = true;
     try {
-      await removeOwnPod(client, own, { signal });
+      if (own === undefined) {
+        const { namespace, name } = this.ref;
+        if (!(await removeOwnPodNamed(client, namespace, name))) return 'settled';
+      } else await removeOwnPod(client, own, { signal });
     } catch (cause) {
+      if (own === undefined && isForbidden(cause)) return 'settled'; // who may not look was not allowed to create
       const { namespace, name } = this.ref;
       throw new InterceptorError('RESTORE_INCOMPLETE', `${this.#text} is not removed yet: ${errorText(cause)}`, {
         hint: `it ends by itself; or: kubectl delete pod ${name} -n ${namespace}`,
