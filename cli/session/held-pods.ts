@@ -88,7 +88,7 @@ export class HeldPods {
 
   /** Does the rest once all are switched; ends without error, at the latest with the signal. */
   async settle(signal: AbortSignal): Promise<void> {
-    if (this.#isSettled) return;
+    if (this.#isSettled || signal.aborted) return;
     const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     await Promise.race([this.#switched, stopped]);
     await pause(CALLERS_HEAR_MS, signal);

@@ -28,7 +28,8 @@ export async function isRunning({ pid, start }: ProcessMark): Promise<boolean> {
 
 /** Asks the process to end; one that has not ended after `patienceMs` is killed with all that it has started. */
 export async function endProcess(mark: ProcessMark, patienceMs: number): Promise<void> {
-  if (mark.start !== undefined && !(await isRunning(mark))) return;
+  // On Linux one without a start had ended before it could be marked: its pid may be anybody's by now.
+  if ((mark.start !== undefined || process.platform === 'linux') && !(await isRunning(mark))) return;
   kill(mark.pid, 'SIGTERM');
   const never = new AbortController().signal;
   let giveUpAt = performance.now() + patienceMs;

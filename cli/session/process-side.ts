@@ -130,6 +130,7 @@ export class ProcessSide {
     }
     if (command === undefined || this.#leaving.isAsked) return;
     await beforeCommand(inside?.ports);
+    if (this.#leaving.isAsked) return;
     const argv = inside?.wrap(command, process.cwd()) ?? command;
     const environment = commandEnvironment({
       laptop: process.env,

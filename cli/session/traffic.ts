@@ -206,6 +206,7 @@ export class Traffic {
   /** Resolves once every port's process listens and the agents hand over to it; from then on routes follow the process. */
   async #move(signal: AbortSignal): Promise<void> {
     const { listenTimeoutMs } = this.#options;
+    signal.throwIfAborted(); // a listener would not be told any more
     const moved = this.#follow();
     const stopped = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
