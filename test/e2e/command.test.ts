@@ -163,10 +163,6 @@ describe.skipIf(cluster === undefined)('the command after --', () => {
     } finally {
       child.kill('SIGKILL');
     }
-    await waitFor(async () => ((await scene.leftovers()) === '' ? true : undefined), {
-      timeoutMs: 90_000,
-      onTimeout: () => new Error(`not restored in 90 s; the terminal showed:\n${terminal.text}`),
-    });
-    assert.deepEqual(await scene.snapshot('deployment/deaf', 'service/deaf'), before);
+    await scene.untilRestored(['deployment/deaf', 'service/deaf'], before, () => terminal.text);
   });
 });

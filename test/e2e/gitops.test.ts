@@ -33,8 +33,8 @@ describe.skipIf(cluster === undefined)('an intercepted workload that somebody el
   });
   afterAll(async () => scene?.[Symbol.asyncDispose]());
 
-  const start = async (target: string): Promise<InterceptRun> => {
-    const own = ['--port', '3000', '--env', 'WHO=laptop', '--env', 'PORT=3000', '--env', 'DRAIN_MS=0'];
+  const start = async (target: string, ...options: string[]): Promise<InterceptRun> => {
+    const own = [...options, '--port', '3000', '--env', 'WHO=laptop', '--env', 'PORT=3000', '--env', 'DRAIN_MS=0'];
     const run = await startIntercept(scene.laptop, [target, ...own, '--', 'node', '-e', APP_CODE], scene);
     runs.push(run);
     return run;
@@ -221,6 +221,24 @@ describe.skipIf(cluster === undefined)('an intercepted workload that somebody el
     assert.equal((await run.until('kept')).object, 'service/web');
     const service = JSON.stringify(await scene.snapshot('service/web'));
     assert.ok(service.includes('"targetPort":8081') && !service.includes('kube-intercept'), service);
+    assert.equal(await scene.leftovers(), '');
+  });
+
+  test('whose Service is led to another port ends, too, where the agent has the app’s place', async () => {
+    const led = async (targetPort: number, by: string): Promise<void> => {
+      const patch = JSON.stringify([{ op: 'replace', path: '/spec/ports/0/targetPort', value: targetPort }]);
+      await scene.namespace.kubectl(['patch', 'service', 'web', '--type=json', '-p', patch, `--field-manager=${by}`]);
+    };
+    await led(8080, 'before');
+    const before = await scene.snapshot('deployment/web');
+    const run = await start('web', '--replace');
+    await run.until('ready', START_MS);
+    await led(8081, 'colleague');
+    const error = await run.until('error', 60_000);
+    assert.equal(error.code, 'TARGET_REVERTED');
+    assert.match(error.message, /^service\/web has been changed by colleague .*: port 80 goes to 8081 now/);
+    assert.equal((await run.exited).code, 13, run.transcript);
+    assert.deepEqual(await scene.snapshot('deployment/web'), before);
     assert.equal(await scene.leftovers(), '');
   });
 

@@ -63,6 +63,7 @@ describe.skipIf(!canRun)('copies for laptops', () => {
     ]);
     await scene.copyProcess(colleague);
     await scene.deploy({ name: 'web', replicas: 1 });
+    await scene.untilAnswered('web');
     before = await scene.snapshot('deployment/web', 'service/web');
   });
   afterAll(async () => {

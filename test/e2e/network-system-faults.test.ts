@@ -8,7 +8,7 @@ import { type InterceptRun, runIntercept, startIntercept } from '../support/inte
 import { type Laptop, withSudo } from '../support/laptop.ts';
 import { assertBecomes, type LaptopState, laptopState } from '../support/laptop-state.ts';
 import { type NetworkScene, openNetworkScene } from '../support/network-scene.ts';
-import { processTree } from '../support/processes.ts';
+import { processesWith, processTree } from '../support/processes.ts';
 import { clusterOrUndefined } from '../support/scene.ts';
 import { assertPrints, curl } from './network-checks.ts';
 
@@ -49,6 +49,11 @@ describe.skipIf(cluster === undefined)('a laptop in system mode whose session en
       await chown(join(laptop.home, folder), laptop.uid, laptop.uid);
     }
     await (await connect()).interrupt();
+    // its guardian ends by itself, behind it
+    await waitFor(async () => ((await processesWith(`${MARK}=faults`)).length === 0 ? true : undefined), {
+      timeoutMs: 10_000,
+      onTimeout: () => new Error('processes of the first session stay'),
+    });
     before = await laptopState(laptop, `${MARK}=faults`);
     assert.equal(before['resolv.conf']?.join('\n'), network.home.resolvConf);
     assert.deepEqual(before['journal of system mode'], ['none']);

@@ -53,6 +53,7 @@ describe.skipIf(cluster === undefined)('--capture redirect', () => {
       await scene.deploy({ name: 'web', kind: 'StatefulSet', replicas: 1, code: CODE, service, container });
       const resources = ['statefulset/web', 'service/web'];
       const before = await scene.snapshot(...resources);
+      await scene.untilAnswered('http://web:8080/');
       assert.deepEqual((await scene.call('http://web:8080/')).by, { app: 20 });
 
       const env = ['--env', 'WHO=laptop', '--env', 'PORT=3000'];

@@ -199,7 +199,10 @@ describe.skipIf(cluster === undefined)('a command that stands inside without tak
       metadata: { name: 'full' },
       spec: { hard: { pods: '1' } },
     };
-    if (what === 'a full quota') await scene.namespace.apply(quota);
+    if (what === 'a full quota') {
+      await scene.namespace.apply(quota);
+      await scene.namespace.quotaInForce('full');
+    }
     try {
       const session = await run(['run', ...options, '--', 'true']);
       assert.equal((await session.exited).code, exitCode, session.transcript);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { parseListeningPorts } from '../../agent/listening-ports.ts';
+import type { SessionEvent } from '../../cli/ui/events.ts';
 import { AGENT_CONFIG_ENV, type AgentConfig, parseAgentConfig } from '../../src/protocol/agent-config.ts';
 import { HANDSHAKE_DEADLINE_MS } from '../../src/protocol/limits.ts';
 import { waitFor } from '../cluster/exec.ts';
@@ -253,8 +254,16 @@ describe.skipIf(cluster === undefined)('a pod of the same namespace without the 
     const ended = await Promise.all(floods);
     for (const { cut } of ended) assert.ok(cut >= IDLE_PEERS - 32, `only ${cut} were cut`); // 32 are let be until their deadline
     const { elapsedMs } = await run.until('ready');
-    console.log(`ready in ${elapsedMs} ms beside ${IDLE_PEERS} idle peers for each agent`);
-    assert.ok(elapsedMs < HANDSHAKE_DEADLINE_MS, `${elapsedMs} ms: it had to wait until a stranger's time was over`);
+    const told = (name: SessionEvent['event']): number[] =>
+      run.events.flatMap(({ event }, index) => (event === name ? [run.receivedAtMs[index] ?? Number.NaN] : []));
+    const connectedMs = Math.max(...told('connected')) - Math.min(...told('agent-present'));
+    console.log(
+      `connected in ${connectedMs} ms, ready in ${elapsedMs} ms beside ${IDLE_PEERS} idle peers for each agent`,
+    );
+    assert.ok(
+      connectedMs >= 0 && connectedMs < HANDSHAKE_DEADLINE_MS,
+      `${connectedMs} ms: it had to wait until a stranger's time was over`,
+    );
   });
 
   /** Until both agents hold as many strangers as they bear (MAX_UNAUTHENTICATED_PEERS). */

@@ -57,6 +57,7 @@ describe.skipIf(cluster === undefined)('old pods that are held until no caller c
     for (const event of ['patched', 'retargeted'] as const) {
       const run = await start();
       await run.until(event, 120_000);
+      run.child.kill('SIGSTOP'); // so that it lets go of nothing (5 s after the switch) before it was looked at
       assert.equal((await specOf('deployment/web')).minReadySeconds, 300);
       run.child.kill('SIGKILL');
       await run.exited;
@@ -72,9 +73,11 @@ describe.skipIf(cluster === undefined)('old pods that are held until no caller c
   test('are let go, and Services have their names back, when a session that keeps its agent ends at once', async () => {
     const run = await start('--keep-agent');
     await run.until('retargeted', 120_000);
+    run.child.kill('SIGSTOP');
     const switched = await Promise.all(OBJECTS.map(specOf));
-    assert.deepEqual(switched[1]?.ports?.[0]?.targetPort, 'ki-9901', run.transcript);
     run.child.kill('SIGTERM');
+    run.child.kill('SIGCONT');
+    assert.deepEqual(switched[1]?.ports?.[0]?.targetPort, 'ki-9901', run.transcript);
     await run.exited;
     const [deployment, web, other] = await Promise.all(OBJECTS.map(specOf));
     assert.equal(deployment?.minReadySeconds, undefined, run.transcript);
@@ -98,6 +101,7 @@ describe.skipIf(cluster === undefined)('old pods that are held until no caller c
     await scene.namespace.apply([
       { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'tight' }, spec: { hard } },
     ]);
+    await scene.namespace.quotaInForce('tight');
     const run = await start();
     try {
       const warned = await run.untilMatch(

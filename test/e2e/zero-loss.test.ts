@@ -30,6 +30,7 @@ describe.skipIf(!canRun)('callers on kept connections', () => {
       { name: 'named', ports: 'named', env: [DRAIN], container },
       { name: 'numeric', ports: 'numeric', env: [DRAIN], container },
     );
+    await Promise.all(['named', 'numeric'].map((name) => scene.untilAnswered(name)));
   });
   afterAll(async () => scene?.[Symbol.asyncDispose]());
 

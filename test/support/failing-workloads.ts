@@ -98,7 +98,13 @@ export function refusedTargets(image: string): unknown[] {
     service('homeless'),
     sleeper(image, 'imageless', { container: { image: '127.0.0.1:1/none:1' } }),
     service('imageless'),
-    sleeper(image, 'crashing', { container: { command: ['sh', '-c', 'exit 3'] } }),
+    sleeper(image, 'crashing', {
+      container: {
+        command: ['sh', '-c', 'exit 3'],
+        // without it the pod is ready for a second when the kubelet happens to look while a run lasts
+        readinessProbe: { exec: { command: ['false'] } },
+      },
+    }),
     service('crashing'),
     sleeper(image, 'hostnet', { replicas: 0, spec: { hostNetwork: true } }),
     service('hostnet'),

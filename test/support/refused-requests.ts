@@ -26,7 +26,7 @@ interface AuditEvent {
 export async function refusedRequests(namespace: string, user: string): Promise<string[]> {
   const file = auditLog(readLayout());
   // -h: no file names. The log is large, and few of its lines are about this user.
-  const { stdout } = await tryRun(['sh', '-c', `grep -hF '"${user}"' '${file}'`]);
+  const { stdout } = await tryRun(['sh', '-c', `grep -hF '"${user}"' '${file.replace(/\.log$/, '')}'*.log`]);
   const events = stdout
     .split('\n')
     .filter((line) => line !== '')

@@ -1,5 +1,8 @@
+import assert from 'node:assert/strict';
 import { chown, copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { waitFor } from '../cluster/exec.ts';
 import { type Caller, type TestCluster, type TestNamespace, useCluster } from './cluster.ts';
 import { type Laptop, startLaptop } from './laptop.ts';
 import type { NamespaceOptions } from './test-namespace.ts';
@@ -133,6 +136,35 @@ export class Scene {
   async leftovers(): Promise<string> {
     const selector = 'app.kubernetes.io/managed-by=kube-intercept';
     return await this.namespace.kubectl(['get', 'configmaps,secrets', '-l', selector, '-o', 'name']);
+  }
+
+  /**
+   * Waits until objects are as before and nothing of ours is left, where somebody restores in the background: what is last to be
+   * put back (settings, annotation) comes behind ConfigMap and Secret.
+   */
+  async untilRestored(
+    resources: readonly string[],
+    before: readonly unknown[],
+    shown: () => string = () => '',
+  ): Promise<void> {
+    let now: unknown[] = [];
+    const isBack = async (): Promise<true | undefined> => {
+      now = await this.snapshot(...resources);
+      return isDeepStrictEqual(now, before) && (await this.leftovers()) === '' ? true : undefined;
+    };
+    await waitFor(isBack, { timeoutMs: 90_000, onTimeout: () => new Error('late') }).catch(async (late: unknown) => {
+      assert.deepEqual(now, before, shown());
+      assert.equal(await this.leftovers(), '', shown());
+      throw late;
+    });
+  }
+
+  /** Waits until all callers of a Service are answered: the node's proxy and DNS follow the readiness of its pods. */
+  async untilAnswered(target: string): Promise<void> {
+    await waitFor(async () => ((await this.call(target)).failures.length === 0 ? true : undefined), {
+      timeoutMs: 60_000,
+      onTimeout: () => new Error(`${target} does not answer`),
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

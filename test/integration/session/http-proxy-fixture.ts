@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { HttpProxy, type HttpProxyOptions, type RequestRecord } from '../../../cli/session/http-proxy.ts';
 
-const DEADLINE_MS = 8_000;
+const DEADLINE_MS = 20_000;
 
 /** One end of a TCP connection, byte by byte. */
 export class Peer {
@@ -110,7 +110,7 @@ export class Listener {
 
   static async open(port = 0): Promise<Listener> {
     const listener = new Listener(createServer({ allowHalfOpen: true, noDelay: true }));
-    listener.server.listen(port, '127.0.0.1');
+    listener.server.listen(port, '127.0.0.3'); // on 127.0.0.1 tests of other files look for ports that nobody has
     await once(listener.server, 'listening');
     return listener;
   }
@@ -156,7 +156,7 @@ export class Stage {
     this.process = process;
     this.front = frontListener;
     this.proxy = new HttpProxy({
-      target: { host: '127.0.0.1', port: process.port },
+      target: { host: '127.0.0.3', port: process.port },
       holdMs: 0,
       ...options,
       onRequest: (record) => {
@@ -174,7 +174,7 @@ export class Stage {
   }
 
   async caller(): Promise<Peer> {
-    const socket = connect({ port: this.front.port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    const socket = connect({ port: this.front.port, host: '127.0.0.3', allowHalfOpen: true, noDelay: true });
     this.#callers.push(socket);
     const peer = new Peer(socket);
     await once(socket, 'connect');

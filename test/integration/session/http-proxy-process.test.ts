@@ -14,7 +14,7 @@ test('when nothing listens the caller gets a 502 that says why and what to do', 
     assert.match(caller.received, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
     assert.match(caller.received, /\r\nx-kube-intercept: process-unreachable\r\n/);
     assert.match(caller.received, /\r\ncontent-type: text\/plain; charset=utf-8\r\n/);
-    assert.match(caller.received, /nothing listens on 127\.0\.0\.1 port \d+ \(ECONNREFUSED\)/);
+    assert.match(caller.received, /nothing listens on 127\.0\.0\.3 port \d+ \(ECONNREFUSED\)/);
     const { ms, ...record } = (await stage.recorded(1))[0] ?? { ms: -1 };
     assert.ok(ms >= 0);
     assert.deepEqual(
@@ -36,7 +36,7 @@ test.each([
   ['a POST', 'POST /page HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc'],
 ])('%s waits for a process that is being restarted', (_, request) =>
   onStage({ holdMs: 5000 }, (stage) =>
-    onStage({ target: { host: '127.0.0.1', port: stage.process.port } }, async (impatient) => {
+    onStage({ target: { host: '127.0.0.3', port: stage.process.port } }, async (impatient) => {
       const { port } = stage.process;
       await stage.process.close();
       const caller = (await stage.caller()).send(request);
@@ -108,7 +108,7 @@ test('when the process is gone after that, the caller is told that the connectio
     await caller.has('may have made it crash');
     await crashed;
     assert.match(caller.received, /\r\nx-kube-intercept: process-hung-up\r\n/);
-    assert.match(caller.received, /broke during this request, and now nothing listens on 127\.0\.0\.1 port \d+/);
+    assert.match(caller.received, /broke during this request, and now nothing listens on 127\.0\.0\.3 port \d+/);
     assert.match((await stage.recorded(2))[1]?.error ?? '', /broke during this request/);
   }));
 

@@ -63,7 +63,7 @@ test.each(['POST', 'PUT', 'DELETE', 'GET', 'PATCH'])('a %s without a body has no
 test('a request for an HTTP/1.0 caller is answered without chunks and ends with the connection', () =>
   onStage({}, async (stage) => {
     const { caller, upstream } = await stage.request('GET / HTTP/1.0\r\n\r\n');
-    assert.match(upstream.received, /^GET \/ HTTP\/1\.1\r\nHost: 127\.0\.0\.1:\d+\r\n/);
+    assert.match(upstream.received, /^GET \/ HTTP\/1\.1\r\nHost: 127\.0\.0\.3:\d+\r\n/);
     upstream.send('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n');
     await caller.until((c) => c.ended, 'the end');
     assert.equal(caller.received, 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok');

@@ -86,7 +86,7 @@ test('the next run ends a command whose session and guardian were killed, and sa
 });
 
 test('one that does not hear SIGTERM is killed with what it has started', async () => {
-  const command = await start('sh', '-c', `sh -c '${DEAF}' & echo $! > ${state.path}/pid; ${DEAF}`, DEAF);
+  const command = await start('sh', '-c', `sh -c '${DEAF}' >/dev/null & echo $! > ${state.path}/pid; ${DEAF}`, DEAF);
   const child = await markProcess(Number(await readFile(join(state.path, 'pid'), 'utf8')));
   assert.ok(await isRunning(child));
   await leave(command);
