@@ -118,8 +118,13 @@ test('a head that is too large, or has too many fields, is refused with 431, and
   assert.equal(await answeredBy(routePort), 'app');
   assertBounded();
   for (const caller of callers) caller.destroy();
-  const after = await ask(routePort, { large: 'a'.repeat(100_000) }).catch(() => undefined);
-  assert.notEqual(after?.status, 431); // the places are free again; the app has limits of its own
+  // The places are free again, as soon as the agent has seen them go; the app has limits of its own.
+  const after = async (): Promise<unknown> =>
+    await ask(routePort, { large: 'a'.repeat(100_000) }).then(
+      ({ status }) => status,
+      () => undefined,
+    );
+  while ((await after()) === 431);
 });
 
 test('peers of the tunnel port that dribble a handshake are cut, and a session gets through meanwhile', async () => {
