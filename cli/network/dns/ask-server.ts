@@ -79,9 +79,10 @@ async function overUdp(server: DnsServerAddress, question: Question, signal: Abo
       end();
       resolve(reply);
     });
-    socket.connect(server.port, server.host, () => {
+    socket.on('connect', () => {
       if (!over) socket.send(asked);
     });
+    socket.connect(server.port, server.host); // without a callback: it would get the errors
   });
 }
 

@@ -123,7 +123,7 @@ export function openLaptopFlow(host: string, port: number): UdpFlow {
     });
     socket.on('message', (datagram) => flow.receive(datagram));
     // Connected: datagrams of strangers do not come in.
-    socket.connect(port, address, () => {
+    socket.once('connect', () => {
       connected = true;
       flow.attach({
         send: (datagram) => {
@@ -132,6 +132,7 @@ export function openLaptopFlow(host: string, port: number): UdpFlow {
         close: () => socket.close(),
       });
     });
+    socket.connect(port, address); // without a callback: it would get the errors
   };
   start().catch(() => flow.end());
   return flow;
