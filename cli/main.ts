@@ -14,6 +14,13 @@ process.once('uncaughtException', (thrown) => {
   process.exit(ERRORS.INTERNAL.exitCode);
 });
 
+// Whoever read us has gone (`| head`, a closed terminal): nobody is told any more, and what is under way is brought to its end.
+for (const out of [process.stdout, process.stderr])
+  out.on('error', (error: NodeJS.ErrnoException) => {
+    const isOther = error.code !== 'EPIPE' && error.code !== 'EIO'; // ENOSPC: half a file must not look like a whole one
+    if (isOther && out.listenerCount('error') === 1) throw error; // a session has a listener of its own, and restores first
+  });
+
 // The answer to --version needs nothing loaded.
 if (process.argv.length === 3 && (process.argv[2] === '--version' || process.argv[2] === '-V')) {
   process.stdout.write(`${VERSION}\n`);
