@@ -24,16 +24,18 @@ export function peerUid(protocol: 'tcp' | 'udp', port: number, own: number | und
 const LOOPBACK = /^(?:0100007F|0{8}|0{32}|0{16}FFFF00000100007F)$/;
 
 /**
- * Finds a socket in the text of /proc/net/{tcp,udp}{,6}: `sl local_address rem_address st tx:rx tr:when retrnsmt uid …`,
+ * Finds a socket in the text of /proc/net/{tcp,udp}{,6}: `sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout
+ * inode …`,
  * addresses in hexadecimal, `0100007F:1F90`.
  */
 export function uidInTable(text: string, port: number, own: number | undefined): number | undefined {
   const wanted = hexPort(port);
   const peer = own === undefined ? undefined : hexPort(own);
   for (const line of text.split('\n')) {
-    const [, local = '', remote = '', , , , , uid] = line.trim().split(/\s+/);
+    const [, local = '', remote = '', , , , , uid, , inode] = line.trim().split(/\s+/);
     if (!local.endsWith(wanted) || (peer !== undefined && !remote.endsWith(peer))) continue;
     if (!LOOPBACK.test(local.slice(0, -wanted.length))) continue;
+    if (inode === '0') continue; // its owner has closed it: the kernel says 0 of it, which is not root
     const number = Number(uid);
     if (uid !== undefined && Number.isInteger(number)) return number;
   }
