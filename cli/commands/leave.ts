@@ -1,4 +1,4 @@
-import { InterceptorError } from '../../src/errors.ts';
+import { errorText, InterceptorError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { Holder, SessionIdentity } from '../../src/protocol/control.ts';
 import type { ClusterOptions } from '../common-options.ts';
@@ -181,7 +181,13 @@ async function leaveAll(options: LeaveOptions, report: Report): Promise<number> 
   for (const record of (await readSessionRecords()).filter((one) => isMeant(one, options))) {
     const end = await askToLeave(record, report);
     if (end === 'stuck') await leaveWithout(record, options, report);
-    if (end !== 'gone') await tellOutcome(record, options, report);
+    if (end !== 'gone')
+      await tellOutcome(record, options, report).catch((error: unknown) =>
+        report({
+          event: 'warning',
+          message: `what has become of ${record.target} cannot be told: ${errorText(error)}`,
+        }),
+      );
   }
   const access = await loadKubeConfig({ kubeconfig: options.kubeconfig, context: options.context });
   await using client = await KubeClient.connect(access);
