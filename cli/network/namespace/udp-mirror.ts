@@ -29,7 +29,10 @@ export class UdpMirror {
   ): Promise<UdpMirror> {
     const socket = createSocket(outside.includes(':') ? 'udp6' : 'udp4');
     await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject);
+      socket.once('error', (error) => {
+        socket.close();
+        reject(error);
+      });
       socket.bind({ address: outside, port, exclusive: true }, resolve);
     });
     socket.removeAllListeners('error').on('error', () => {}); // of one datagram; the socket goes on

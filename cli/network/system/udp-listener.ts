@@ -42,9 +42,13 @@ export async function listenUdp({ address, port, host, egress, log }: ListenOpti
   };
 
   await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject);
+    const fail = (error: Error): void => {
+      socket.close();
+      reject(error);
+    };
+    socket.once('error', fail);
     socket.bind({ address, port, exclusive: true }, () => {
-      socket.off('error', reject);
+      socket.off('error', fail);
       resolve();
     });
   });
