@@ -37,7 +37,9 @@ function pump(from: Resettable, to: Resettable): void {
     if (!to.write(chunk)) from.pause();
   });
   to.on('drain', () => from.resume());
-  from.on('end', () => confirmEnd(from, () => to.end()));
+  if (from.readableEnded)
+    to.end(); // before it was joined, without a byte
+  else from.on('end', () => confirmEnd(from, () => to.end()));
 }
 
 /** Resolves when the side is closed; one that did not come to both its ends has failed. */

@@ -26,6 +26,7 @@ export function isOwnCaller(socket: Socket, uids: readonly number[] = ownUids())
  * @returns false when it is a web page, which has been told so
  */
 export async function mayPass(caller: Socket, pod: Outgoing, signal: AbortSignal): Promise<boolean> {
+  if (caller.readableEnded) return true; // before the pod was reached, without a word
   let seen = Buffer.alloc(0);
   const putBack = (): void => {
     if (seen.byteLength > 0 && !caller.readableEnded) caller.unshift(seen);
