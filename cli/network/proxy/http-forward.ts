@@ -81,9 +81,19 @@ export class HttpForward {
       headers: nextHopHeaders(req.rawHeaders, target.authority),
       setHost: false,
     });
+    const broken = (): void => {
+      outgoing.resetAndDestroy();
+      refuse(res, 502, `kube-intercept: ${target.authority}: its answer is not HTTP`);
+    };
     upstream.on('continue', () => res.writeContinue());
+    upstream.on('upgrade', broken); // 101 that nobody has asked for
     upstream.on('response', (answer) => {
-      res.writeHead(answer.statusCode ?? 502, answer.statusMessage, nextHopHeaders(answer.rawHeaders, undefined));
+      try {
+        res.writeHead(answer.statusCode ?? 502, answer.statusMessage, nextHopHeaders(answer.rawHeaders, undefined));
+      } catch {
+        broken(); // ERR_HTTP_INVALID_STATUS_CODE, ERR_INVALID_CHAR: what Node reads and does not write
+        return;
+      }
       res.flushHeaders();
       answer.on('end', () => {
         const trailers = answer.rawTrailers.flatMap((name, index, all): [string, string][] =>

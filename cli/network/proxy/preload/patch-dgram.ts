@@ -13,11 +13,18 @@ interface Remote {
   readonly port: number;
 }
 
+/** What becomes of a datagram, or a connect(), that waits for the relay. */
+interface Waiting {
+  ready(): void;
+  /** There will be none, or too many wait. */
+  lost(): void;
+}
+
 /** What is known of a socket that sends elsewhere than to the loopback. */
 interface Relayed {
   /** The relay's port; undefined while it is asked for. */
   port: number | undefined;
-  waiting: (() => void)[];
+  waiting: Waiting[];
   /** Of a connected socket. */
   remote: Remote | undefined;
 }
@@ -33,27 +40,35 @@ export function patchDgram(line: ControlLine): void {
   const relayHost = (socket: dgram.Socket): string =>
     Reflect.get(socket, 'type') === 'udp6' ? '::ffff:127.0.0.1' : '127.0.0.1';
 
-  /** Calls `ready` once the socket has a relay. */
-  const withRelay = (socket: dgram.Socket, ready: () => void): void => {
+  /** Calls `ready` once the socket has a relay, else `lost`. */
+  const withRelay = (socket: dgram.Socket, ready: () => void, lost: () => void): void => {
     const known = relayed.get(socket);
     if (known !== undefined) {
       if (known.port !== undefined) ready();
-      else if (known.waiting.length < MAX_WAITING) known.waiting.push(ready);
+      else if (known.waiting.length < MAX_WAITING) known.waiting.push({ ready, lost });
+      else process.nextTick(lost);
       return;
     }
-    const state: Relayed = { port: undefined, waiting: [ready], remote: undefined };
+    const state: Relayed = { port: undefined, waiting: [{ ready, lost }], remote: undefined };
     relayed.set(socket, state);
     const ask = (): void => {
       const { port: from } = socket.address();
+      const end = (): void => line.request({ op: 'endRelay', from }, () => {});
+      let closed = false;
       line.request({ op: 'relay', from }, ({ port }) => {
+        if (port !== undefined && closed) end(); // not before: it would not have been there to end
         if (port === undefined) {
           relayed.delete(socket); // the session has ended, or too many: datagrams are lost, the next one tries again
+          for (const { lost: tell } of state.waiting.splice(0)) tell();
           return;
         }
         state.port = port;
-        for (const next of state.waiting.splice(0)) next();
+        for (const next of state.waiting.splice(0)) next.ready();
       });
-      socket.once('close', () => line.request({ op: 'endRelay', from }, () => {}));
+      socket.once('close', () => {
+        closed = true;
+        if (state.port !== undefined) end();
+      });
     };
     if (isBound(socket)) ask();
     else {
@@ -63,7 +78,7 @@ export function patchDgram(line: ControlLine): void {
   };
 
   const sendThrough = (socket: dgram.Socket, data: Buffer, to: Remote, callback: Callback | undefined): void => {
-    withRelay(socket, () => {
+    const deliver = (): void => {
       const port = relayed.get(socket)?.port;
       const whole = writeDatagram({ host: to.address, port: to.port }, data);
       const done: Callback = (error, bytes) => callback?.(error, bytes === undefined ? bytes : data.length);
@@ -72,7 +87,8 @@ export function patchDgram(line: ControlLine): void {
       } catch {
         // ERR_SOCKET_DGRAM_NOT_RUNNING: closed meanwhile
       }
-    });
+    };
+    withRelay(socket, deliver, () => callback?.(null, data.length)); // a network does not tell either
   };
 
   function patchedSend(this: dgram.Socket, ...args: unknown[]): unknown {
@@ -101,11 +117,18 @@ export function patchDgram(line: ControlLine): void {
       return Reflect.apply(connect as AnyFunction, this, args as never[]);
     if (callback !== undefined) this.once('connect', callback);
     resolve(this, address, undefined, (found) => {
-      withRelay(this, () => {
+      const connected = (): void => {
         const state = relayed.get(this);
         if (state !== undefined) state.remote = { address: found, port };
         this.emit('connect');
-      });
+      };
+      const lost = (): void => {
+        if (callback !== undefined) this.off('connect', callback);
+        const failure = Object.assign(new Error(`connect EHOSTUNREACH ${found}:${port}`), { code: 'EHOSTUNREACH' });
+        if (callback !== undefined) (callback as Callback)(failure);
+        else this.emit('error', failure);
+      };
+      withRelay(this, connected, lost);
     });
     return undefined;
   }
