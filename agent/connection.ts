@@ -96,7 +96,8 @@ export class Connection {
       this.#goaway.request();
       return;
     }
-    const leftMs = KEEP_ALIVE_IDLE_MS - keepAlive.idleMs;
+    const idleMs = this.#caller.writableLength > 0 ? 0 : keepAlive.idleMs; // it has not read its answer yet
+    const leftMs = KEEP_ALIVE_IDLE_MS - idleMs;
     if (leftMs > 0) {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.endBetweenRequests(), leftMs);
@@ -105,7 +106,10 @@ export class Connection {
     this.#leaving = true;
     this.#caller.end();
     this.#peer?.end();
-    this.#timer = setTimeout(() => this.reset(), LINGER_MS);
+    this.#timer = setTimeout(() => {
+      this.#caller.destroy(); // a reset would take back what it has not read
+      if (this.#peer !== undefined) reset(this.#peer);
+    }, LINGER_MS);
   }
 
   /** Who answers is decided once it is known whether the laptop can be reached. */

@@ -11,7 +11,7 @@ import type { Body } from './framing.ts';
 import { declineH2c, type H2cUpgrade, readH2cUpgrade, type TakeOver } from './h2c-upgrade.ts';
 import { asksH2c } from './head-edit.ts';
 import type { FirstBytes } from './kept-request.ts';
-import { DRAIN_IDLE_MS, LINGER_MS } from './limits.ts';
+import { DRAIN_IDLE_MS, LINGER_MS, UNREAD_MS } from './limits.ts';
 import { refusalPage } from './page.ts';
 import { RequestReader, type RequestStart } from './request-reader.ts';
 import { resetAndClose } from './upstream.ts';
@@ -313,8 +313,14 @@ class H1Connection implements ExchangeOwner {
     this.#requests.reset();
     this.#upstreams.endAll();
     if (this.#callerClosed) return;
-    this.#caller.end();
-    this.#lingerTimer = setTimeout(() => resetAndClose(this.#caller), LINGER_MS);
+    const caller = this.#caller;
+    this.#lingerTimer = setTimeout(() => resetAndClose(caller), UNREAD_MS);
+    caller.once('finish', () => {
+      clearTimeout(this.#lingerTimer);
+      // Not a reset: the kernel may have much of the answer still, for a caller that reads slowly.
+      if (!this.#callerClosed) this.#lingerTimer = setTimeout(() => caller.destroy(), LINGER_MS);
+    });
+    caller.end();
     this.#readOn();
   }
 

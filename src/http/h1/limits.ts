@@ -23,5 +23,7 @@ export const MAX_UPSTREAMS = 16;
 export const HEAD_TIMEOUT_MS = 60_000;
 /** How long a peer that we have nothing to say to any more may take to end its side. */
 export const LINGER_MS = 5_000;
+/** How long a caller may take to read what was said last; a reset would take it away again. */
+export const UNREAD_MS = 30_000;
 /** A caller that has nothing under way when its connection is to end has this long to send what was on its way already. */
 export const DRAIN_IDLE_MS = 1_000;
