@@ -29,7 +29,8 @@ export class AppWay {
       highWaterMark: SOCKET_HIGH_WATER_BYTES,
     };
     const app = connect(options);
-    app.setTimeout(APP_CONNECT_TIMEOUT_MS, () => app.destroy());
+    // With an error: without one only 'close' follows, for which connect() does not wait.
+    app.setTimeout(APP_CONNECT_TIMEOUT_MS, () => app.destroy(new Error('the app takes no connection')));
     app.once('connect', () => app.setTimeout(0));
     app.once('error', (failure) => this.#log.debug('app connection failed', { appPort, reason: failure.message }));
     return app;
