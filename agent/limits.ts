@@ -79,6 +79,8 @@ export const READY_WITHOUT_CLAIM_MS = 2_000;
 /** After SIGTERM: how long an idle agent stays for callers that have not heard yet. */
 export const DRAIN_LINGER_MS = 10_000;
 export const DRAIN_POLL_MS = 200;
+/** A caller that comes then has this long to ask; its connection is closed behind the answer. */
+export const DRAIN_LATE_MS = 1_000;
 /** The app of a pod that is being stopped hears of it no sooner: until then nodes' proxies may send callers. 1 s is too short on a busy node. */
 export const DRAIN_MIN_MS = 5_000;
 /** Nor while callers came within this time (DRAIN_MAX_MS at most). */

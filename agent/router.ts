@@ -13,7 +13,7 @@ import { held } from './held-bytes.ts';
 import { HttpCaller } from './http-caller.ts';
 import { AppAnswerer } from './http-routes.ts';
 import { type LaptopCarrier, maxWaitMs, openStream, refuses, whyNoAnswer } from './laptop-way.ts';
-import { MAX_CONNECTIONS } from './limits.ts';
+import { DRAIN_LATE_MS, MAX_CONNECTIONS } from './limits.ts';
 import { activeMirrors } from './mirror.ts';
 import { NotHttp } from './not-http.ts';
 import type { ArmedProofs } from './proof.ts';
@@ -47,6 +47,7 @@ export class Router {
   readonly #tlsLacks: TlsLacks;
   readonly #early: EarlyCallers;
   #limitLogged = false;
+  #draining = false;
   #onIdle: (() => void) | undefined;
 
   constructor(options: RouterOptions) {
@@ -78,10 +79,12 @@ export class Router {
     const made = this.#table(appPort).isHttp ? this.#httpCaller(caller, appPort) : this.#connection(caller, appPort);
     this.#callers.set(made, appPort);
     held.add(made);
+    if (this.#draining && made instanceof HttpCaller) setTimeout(() => made.drain(), DRAIN_LATE_MS).unref();
   }
 
   /** The pod is being stopped: connections that are kept for a next request are closed, others when theirs is answered. */
   drain(): void {
+    this.#draining = true;
     for (const caller of this.#callers.keys()) if (caller instanceof HttpCaller) caller.drain();
   }
 
