@@ -43,6 +43,8 @@ export async function connectLaptop(
   signal.addEventListener('abort', abort);
   try {
     await stream.opened;
+    // Reset in the same turn: its 'close' has been, and nobody would hear of it any more.
+    if (stream.destroyed) throw new Error('the process closed the connection at once');
     return stream;
   } catch (failure) {
     reset(stream);

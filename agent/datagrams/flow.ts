@@ -108,7 +108,7 @@ export class Flow {
       () => {
         deadline.clear();
         kept = undefined;
-        stream.on('close', claim.began());
+        if (!stream.destroyed) stream.on('close', claim.began());
       },
       () => {}, // 'close' follows
     );
