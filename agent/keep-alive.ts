@@ -21,6 +21,12 @@ export class KeepAlive {
   #tail = '';
   #answerBytes = 0;
   #lastMs = 0;
+  /** How long the request is that was asked last; `chunked`: to its last chunk; undefined: its head could not be looked at. */
+  #askedLength: number | 'chunked' | undefined;
+  #askedBytes = 0;
+  #askedTail = '';
+  /** Another request was sent before the answer to this one: whose an answer is cannot be told any more. */
+  #isPipelined = false;
 
   /** Bytes of the caller. */
   asked(chunk: Buffer): void {
@@ -28,6 +34,7 @@ export class KeepAlive {
       this.#speaks = kindOf(chunk);
       if (this.#speaks === 'http2') this.#frames = new FrameEnds();
     }
+    if (this.#speaks === 'http1') this.#followRequest(chunk);
     this.#head = undefined;
     this.#answerBytes = 0;
   }
@@ -39,8 +46,7 @@ export class KeepAlive {
     if (this.#answerBytes === 0)
       this.#head = chunk.byteLength <= MAX_HEAD_BYTES ? chunk : Buffer.from(chunk.subarray(0, MAX_HEAD_BYTES));
     this.#answerBytes += chunk.byteLength;
-    const end = chunk.toString('latin1', Math.max(0, chunk.byteLength - LAST_CHUNK.length));
-    this.#tail = (this.#tail + end).slice(-LAST_CHUNK.length);
+    this.#tail = tailOf(this.#tail, chunk);
     this.#lastMs = performance.now();
   }
 
@@ -56,7 +62,26 @@ export class KeepAlive {
 
   /** Whether it is certain that the last answer is complete and nothing was asked since. */
   get isBetween(): boolean {
-    return this.#head !== undefined && this.#isComplete(this.#head.toString('latin1'));
+    if (this.#head === undefined || this.#isPipelined || this.#isUploading) return false;
+    return this.#isComplete(this.#head.toString('latin1'));
+  }
+
+  /** More of the request is to come: an answer that is complete by now was an early one. */
+  get #isUploading(): boolean {
+    if (this.#askedLength === 'chunked') return this.#askedTail !== LAST_CHUNK;
+    return this.#askedLength !== undefined && this.#askedBytes < this.#askedLength;
+  }
+
+  #followRequest(chunk: Buffer): void {
+    const begins = this.#askedBytes === 0 || (this.#head !== undefined && !this.#isUploading);
+    if (begins) {
+      this.#askedLength = requestLength(chunk);
+      this.#askedBytes = 0;
+      this.#askedTail = '';
+    }
+    this.#askedBytes += chunk.byteLength;
+    if (this.#askedLength === 'chunked') this.#askedTail = tailOf(this.#askedTail, chunk);
+    else if (this.#askedLength !== undefined && this.#askedBytes > this.#askedLength) this.#isPipelined = true;
   }
 
   /** How long nothing has come since an answer was complete; 0 while one may be under way. */
@@ -76,6 +101,23 @@ export class KeepAlive {
     if (length !== undefined) return bodyBytes === Number(length);
     return bodyBytes === 0 && (status === '204' || status === '304');
   }
+}
+
+/** What came last, as far as it takes to know the last chunk. */
+function tailOf(before: string, chunk: Buffer): string {
+  const end = chunk.toString('latin1', Math.max(0, chunk.byteLength - LAST_CHUNK.length));
+  return (before + end).slice(-LAST_CHUNK.length);
+}
+
+/** How long a request is that begins with these bytes; undefined: not all of its head is among them. */
+function requestLength(first: Buffer): number | 'chunked' | undefined {
+  const text = first.toString('latin1', 0, MAX_HEAD_BYTES);
+  const headEnd = text.indexOf('\r\n\r\n');
+  if (headEnd < 0) return undefined;
+  const head = text.slice(0, headEnd);
+  if (/^transfer-encoding:/im.test(head)) return 'chunked';
+  const length = /^content-length:[ \t]*(\d{1,15})[ \t]*$/im.exec(head)?.[1];
+  return headEnd + 4 + Number(length ?? 0);
 }
 
 function kindOf(first: Buffer): 'http1' | 'http2' | 'other' {
