@@ -87,7 +87,6 @@ export class CallerRoutes implements HttpRoutes {
 const inPlaceOfApp = new WeakMap<Claim<LaptopCarrier>, Answerer>();
 
 class LaptopAnswerer implements Answerer {
-  readonly id: string;
   readonly requestFields: Answerer['requestFields'];
   readonly responseFields: Answerer['responseFields'];
   readonly #claim: Claim<LaptopCarrier>;
@@ -96,14 +95,20 @@ class LaptopAnswerer implements Answerer {
 
   constructor(claim: Claim<LaptopCarrier>, options: CallerRoutesOptions, fallback: () => Answerer | Refusal) {
     const by = [BY_FIELD, fieldText(userAtHost(claim.session))] as const;
-    // A kept connection of a laptop that is away may be away for long: who comes now is to wait for a new one, and not so long.
-    const { sessionId } = claim.session.identity;
-    this.id = claim.carrier === undefined ? `${sessionId} soon` : sessionId;
     this.requestFields = [by];
     this.responseFields = claim.intercept.mark ? [by] : [];
     this.#claim = claim;
     this.#options = options;
     this.#fallback = fallback;
+  }
+
+  /**
+   * A kept connection of a laptop that is away may be away for long: who comes now is to wait for a new one, and not so long. Once
+   * that is there, it is one like the others: under the other name it would be what who comes behind the next loss waits for.
+   */
+  get id(): string {
+    const { sessionId } = this.#claim.session.identity;
+    return this.#claim.carrier === undefined ? `${sessionId} soon` : sessionId;
   }
 
   get fallback(): Answerer | Refusal {

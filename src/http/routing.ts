@@ -29,7 +29,7 @@ export interface RequestHead {
 
 /** Who may answer requests: the app, or one session's process. */
 export interface Answerer {
-  /** Requests of one caller's connection to the same id share a connection: 'app', or the session's id. */
+  /** Requests of one caller's connection to the same id share a connection: 'app', or the session's id. May change in connect(). */
   readonly id: string;
   /**
    * A new connection there; resolves once it is certain that it will be answered there.

@@ -33,7 +33,9 @@ export function tlsRoutes(routes: HttpRoutes, encrypt: Encrypt): HttpRoutes {
 export function tlsAnswerer(answerer: Answerer, encrypt: Encrypt, failures: Failures = new Map()): Answerer {
   const { id, requestFields, responseFields } = answerer;
   return {
-    id,
+    get id() {
+      return answerer.id; // may change while it is connected to
+    },
     requestFields,
     responseFields,
     get fallback(): Answerer | Refusal | undefined {

@@ -91,15 +91,16 @@ export class Upstreams {
    * @throws why there is none: Answerer.connect() failed
    */
   async get(answerer: Answerer): Promise<Upstream> {
-    const have = this.#byId.get(answerer.id);
+    const { id } = answerer;
+    const have = this.#byId.get(id);
     if (have !== undefined) {
       have.isReused = true;
       return have;
     }
-    const awaited = this.#connecting.get(answerer.id);
+    const awaited = this.#connecting.get(id);
     if (awaited !== undefined) return await awaited;
-    const connecting = this.#connect(answerer).finally(() => this.#connecting.delete(answerer.id));
-    this.#connecting.set(answerer.id, connecting);
+    const connecting = this.#connect(answerer).finally(() => this.#connecting.delete(id));
+    this.#connecting.set(id, connecting);
     return await connecting;
   }
 
@@ -122,12 +123,16 @@ export class Upstreams {
       connection.resetAndDestroy();
       throw this.#gone.signal.reason;
     }
+    // A session on it would never be closed, nor its streams.
+    if (connection.destroyed) throw new Error('the connection was closed at once');
+    const { id } = answerer; // may be another one since it was asked for
     const upstream = new Upstream(connection, () => {
-      if (this.#byId.get(answerer.id) === upstream) this.#byId.delete(answerer.id);
+      if (this.#byId.get(id) === upstream) this.#byId.delete(id);
     });
     upstream.session.once('close', () => this.#all.delete(upstream));
     this.#all.add(upstream);
-    this.#byId.set(answerer.id, upstream);
+    this.#byId.get(id)?.session.close(); // finishes what it has
+    this.#byId.set(id, upstream);
     return upstream;
   }
 }
