@@ -37,7 +37,7 @@ export interface HandBackOptions {
 /** An install this young may belong to a session that has not dialled yet. */
 export const STARTING_GRACE_MS = 120_000;
 
-/** `unsure`: all that hold the agent have lost their tunnels: they come back within a moment, or never. */
+/** `unsure`: all that hold the agent have lost their tunnels, or somebody's install has not come up yet: they come within a moment, or never. */
 export type HandBackOutcome = 'restored' | 'kept' | 'unsure' | 'nothing';
 
 /** Restores a workload at the end of a session, unless somebody else still uses its agent or it is to be kept. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { afterEach, test } from 'vitest';
 import { type AgentWorld, startWorld } from './support/agent-world.ts';
 import { claimOf, intercept } from './support/claims.ts';
@@ -12,6 +13,14 @@ afterEach(() => world.close());
 
 const OK = (text: string): string => `HTTP/1.1 200 OK\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+
+function hears(caller: Socket): { text: string } {
+  const heard = { text: '' };
+  caller.on('data', (chunk: Buffer) => {
+    heard.text += chunk.toString();
+  });
+  return heard;
+}
 
 async function cut(session: SessionDouble): Promise<void> {
   session.cut();
@@ -44,12 +53,9 @@ test('the rest of an upload that was answered early is nobody’s next request',
   });
   await session.request('claim', claimOf([intercept(world.appPort, { to: 'laptop' })]));
   const caller = await dial(world.routePort);
-  let text = '';
-  caller.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
+  const heard = hears(caller);
   caller.write('POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 60\r\n\r\n0123456789');
-  await until(() => text.endsWith('no'), 'it is answered early');
+  await until(() => heard.text.endsWith('no'), 'it is answered early');
   await cut(session);
   caller.write('GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n');
   await new Promise((resolve) => setTimeout(resolve, 1_500)); // the app has it by now, if it gets it
@@ -74,16 +80,13 @@ test('a request that waits behind another one is not left behind when a laptop i
   });
   await session.request('claim', claimOf([intercept(world.appPort, { to: 'laptop' })]));
   const caller = await dial(world.routePort);
-  let text = '';
-  caller.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
+  const heard = hears(caller);
   caller.write(get('/1') + get('/2'));
-  await until(() => text.endsWith('one'), 'the first is answered');
+  await until(() => heard.text.endsWith('one'), 'the first is answered');
   await cut(session);
   await new Promise((resolve) => setTimeout(resolve, 1_500)); // new callers have the app
   await session.back();
-  await until(() => text.endsWith('two'), 'the second is answered', 6_000);
+  await until(() => heard.text.endsWith('two'), 'the second is answered');
   caller.end();
 });
 
@@ -98,16 +101,13 @@ test('a request that waits behind another one is answered before the first filte
     socket.on('end', () => setTimeout(() => socket.end(), 3_000));
   });
   const caller = await dial(world.routePort);
-  let text = '';
-  caller.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
+  const heard = hears(caller);
   caller.on('end', () => caller.end());
   caller.write(get('/1') + get('/2'));
-  await until(() => text.endsWith('one'), 'the first is answered');
+  await until(() => heard.text.endsWith('one'), 'the first is answered');
   await personal(world, 'ann');
-  await until(() => caller.destroyed || text.endsWith('two'), 'one or the other');
-  assert.match(text, /two$/);
+  await until(() => caller.destroyed || heard.text.endsWith('two'), 'one or the other');
+  assert.match(heard.text, /two$/);
   assert.equal(asked, 1);
   caller.end();
 });

@@ -6,12 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { leave } from '../../../cli/commands/leave.ts';
-import {
-  controlSocketPath,
-  processStart,
-  type SessionRecord,
-  writeSessionRecord,
-} from '../../../cli/session/state-files.ts';
+import { controlSocketPath, writeSessionRecord } from '../../../cli/session/state-files.ts';
+import { sessionRecord } from '../../support/session-record.ts';
 
 let folder: string;
 const { XDG_STATE_HOME, KUBECONFIG } = process.env;
@@ -36,28 +32,9 @@ async function session(sessionId: string): Promise<ChildProcess> {
   const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   await once(child.stdout, 'data');
-  const record = {
-    sessionId,
-    pid: child.pid ?? 0,
-    processStart: await processStart(child.pid ?? 0),
-    startedAtMs: Date.now(),
-    context: 'gone',
-    kubeconfig: join(folder, 'deleted'),
-    server: 'https://x',
-    namespace: 'shop',
-    target: sessionId,
-    workloadKind: 'Deployment',
-    workloadName: sessionId,
-    service: undefined,
-    services: [],
-    ports: [],
-    filter: undefined,
-    mirror: false,
-    socket,
-    direct: undefined,
-    envFile: undefined,
-  } satisfies SessionRecord;
-  await writeSessionRecord(record);
+  await writeSessionRecord(
+    await sessionRecord(folder, child.pid ?? 0, { sessionId, kubeconfig: join(folder, 'deleted'), socket }),
+  );
   return child;
 }
 

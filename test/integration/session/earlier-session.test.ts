@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'vitest';
 import { type ControlSocket, listenControlSocket } from '../../../cli/session/control-socket.ts';
 import { untilRestored } from '../../../cli/session/earlier-session.ts';
-import { controlSocketPath, processStart, writeSessionRecord } from '../../../cli/session/state-files.ts';
+import { controlSocketPath, writeSessionRecord } from '../../../cli/session/state-files.ts';
+import { sessionRecord } from '../../support/session-record.ts';
 
 const SERVER = 'https://cluster.test';
 const REF = { kind: 'Deployment', namespace: 'shop', name: 'web' } as const;
@@ -25,27 +26,9 @@ beforeEach(async () => {
   const { pid = 0 } = other;
   const socket = await controlSocketPath('earlier');
   control = await listenControlSocket(socket, async () => ({ state }));
-  await writeSessionRecord({
-    sessionId: 'earlier',
-    pid,
-    processStart: await processStart(pid),
-    startedAtMs: 0,
-    context: 'c',
-    kubeconfig: undefined,
-    server: SERVER,
-    namespace: REF.namespace,
-    target: 'web',
-    workloadKind: REF.kind,
-    workloadName: REF.name,
-    service: 'web',
-    services: [],
-    ports: [],
-    filter: undefined,
-    mirror: false,
-    socket,
-    direct: undefined,
-    envFile: undefined,
-  });
+  const { namespace, kind: workloadKind, name: workloadName } = REF;
+  const its = { sessionId: 'earlier', server: SERVER, namespace, workloadKind, workloadName, socket };
+  await writeSessionRecord(await sessionRecord(folder, pid, its));
 });
 afterEach(async () => {
   other.kill('SIGKILL');
